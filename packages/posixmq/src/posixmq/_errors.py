@@ -1,0 +1,112 @@
+"""The exceptions, and the one table that maps the kernel's errno to the documented constants."""
+
+import errno as _errno
+
+__all__ = ["DecodeError", "QueueError"]
+
+
+class QueueError(OSError):
+    """A queue operation failed.
+
+    :param errno: one of the constants below, which are system error numbers
+    :param msg: what failed, in words; the constant's own text when left out
+
+    ``errno`` holds a documented constant whatever the kernel said, ``os_errno`` the kernel's
+    own number, and ``msg`` (like ``str()``) says what failed, on which queue, and which
+    limit did it.
+    """
+
+    ERROR = _errno.EIO
+    INVALID_VALUE = _errno.EINVAL
+    NO_PERMISSIONS = _errno.EACCES
+    NO_SYSTEM_RESOURCES = _errno.ENOSPC
+    INVALID_DESCRIPTOR = _errno.EBADF
+    INTERRUPTED = _errno.EINTR
+    TOO_BIG_MESSAGE = _errno.EMSGSIZE
+    TIMEOUT = _errno.ETIMEDOUT
+    DOES_NOT_EXIST = _errno.ENOENT
+    EXISTS = _errno.EEXIST
+
+    # An instance is told where it belongs by the package that holds this file.
+    __module__ = __package__
+
+    os_errno: int
+    msg: str
+
+    def __init__(self, errno: int, msg: "str | None" = None) -> None:
+        if not msg:
+            msg = _TEXTS.get(errno, _TEXTS[QueueError.ERROR])
+        super().__init__(errno, msg)
+        self.os_errno = errno
+        self.msg = msg
+
+
+class DecodeError(QueueError):
+    """The serializer refused a message, which has left the queue: nothing of it is lost.
+
+    ``data`` holds its bytes, ``priority`` (POSIX) or ``msg_type`` (System V) says where it
+    stood, and ``__cause__`` is what the serializer raised. ``errno`` is ``ERROR``.
+    """
+
+    __module__ = __package__
+
+    data: bytes = b""
+    priority: "int | None" = None
+    msg_type: "int | None" = None
+
+
+_TEXTS = {
+    QueueError.ERROR: "Error",
+    QueueError.INVALID_VALUE: "Invalid value",
+    QueueError.NO_PERMISSIONS: "No permissions",
+    QueueError.NO_SYSTEM_RESOURCES: "No system resources",
+    QueueError.INVALID_DESCRIPTOR: "Invalid queue descriptor",
+    QueueError.INTERRUPTED: "Interrupted by signal",
+    QueueError.TOO_BIG_MESSAGE: "Data is too big",
+    QueueError.TIMEOUT: "Timeout",
+    QueueError.DOES_NOT_EXIST: "Queue does not exist",
+    QueueError.EXISTS: "Queue exists already",
+}
+
+_DOCUMENTED = {
+    _errno.EINVAL: QueueError.INVALID_VALUE,
+    _errno.ENAMETOOLONG: QueueError.INVALID_VALUE,
+    _errno.EOVERFLOW: QueueError.INVALID_VALUE,
+    _errno.EACCES: QueueError.NO_PERMISSIONS,
+    _errno.EPERM: QueueError.NO_PERMISSIONS,
+    _errno.ENOSPC: QueueError.NO_SYSTEM_RESOURCES,
+    _errno.ENOMEM: QueueError.NO_SYSTEM_RESOURCES,
+    _errno.EMFILE: QueueError.NO_SYSTEM_RESOURCES,
+    _errno.ENFILE: QueueError.NO_SYSTEM_RESOURCES,
+    _errno.EAGAIN: QueueError.NO_SYSTEM_RESOURCES,
+    _errno.EBADF: QueueError.INVALID_DESCRIPTOR,
+    _errno.EIDRM: QueueError.INVALID_DESCRIPTOR,
+    _errno.EINTR: QueueError.INTERRUPTED,
+    _errno.EMSGSIZE: QueueError.TOO_BIG_MESSAGE,
+    _errno.E2BIG: QueueError.TOO_BIG_MESSAGE,
+    _errno.ETIMEDOUT: QueueError.TIMEOUT,
+    _errno.ENOENT: QueueError.DOES_NOT_EXIST,
+    _errno.EEXIST: QueueError.EXISTS,
+}
+
+
+def system_error(os_errno: int, msg: str) -> QueueError:
+    """Return the QueueError for the kernel's *os_errno*, saying *msg*."""
+    error = QueueError(_DOCUMENTED.get(os_errno, QueueError.ERROR), msg)
+    error.os_errno = os_errno
+    return error
+
+
+def decode_error(queue: object, cause: BaseException, data: bytes, **place: int) -> DecodeError:
+    """Return the DecodeError for *data*, which stood at *place* (priority or msg_type)."""
+    (field, value), = place.items()
+    reason = f"{type(cause).__name__}: {cause}"
+    error = DecodeError(
+        QueueError.ERROR,
+        f"the serializer refused a message of {len(data)} bytes ({field} {value}) from "
+        f"{queue!r}, whose bytes are in .data: {reason}",
+    )
+    error.data = data
+    setattr(error, field, value)
+    error.__cause__ = cause
+    return error

@@ -1,0 +1,205 @@
+"""What an error says. Imported only when something has gone wrong."""
+
+import contextlib
+import errno
+import os
+import resource
+from typing import Any
+
+from ._errors import QueueError, system_error
+
+_MQUEUE_LIMITS = "/proc/sys/fs/mqueue/"
+
+# What the kernel adds to each message when it charges a queue: see getrlimit(2).
+_MESSAGE_OVERHEAD = 48 + 48
+
+# mq_overview(7): what a process with CAP_SYS_RESOURCE may ask for at most.
+_HARD_LIMITS = {"msg_max": 65536, "msgsize_max": 16777216}
+
+_CAP_SYS_RESOURCE = 24
+
+
+def failure(operation: str, os_errno: int, queue: Any, detail: Any) -> QueueError:
+    """Return the exception for an operation that failed with *os_errno*.
+
+    *queue* is the Queue or None; what *detail* holds depends on the operation.
+    """
+    explain = _EXPLAIN.get(operation, _using)
+    return system_error(os_errno, explain(operation, os_errno, queue, detail))
+
+
+def _argument(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
+    parameter, value, range_ = detail
+    return f"{parameter} must be {range_}; {_shown(value)} was asked for"
+
+
+def _name(operation: str, os_errno: int, queue: Any, name: str) -> str:
+    size = len(os.fsencode(name)) - 1
+    return f"the name is too long: {size} bytes after the slash, and mq_overview(7) allows 255"
+
+
+def _unlink(operation: str, os_errno: int, queue: Any, name: Any) -> str:
+    if os_errno == errno.EBADF:
+        return "cannot unlink: this Queue was never opened"
+    reasons = {
+        errno.ENOENT: "it does not exist",
+        errno.EACCES: "only its owner (or root) may",
+        errno.EPERM: "only its owner (or root) may",
+    }
+    return f"cannot unlink queue {name!r}: {reasons.get(os_errno, os.strerror(os_errno))}"
+
+
+def _using(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
+    if os_errno == errno.EBADF:
+        return f"cannot {operation}: {queue!r} is not open (any more)"
+    if os_errno == errno.EMSGSIZE:
+        return (
+            f"cannot {operation}: the message has {detail} bytes, and {queue!r} takes "
+            f"{queue.maxmsgsize}; maxmsgsize is fixed when a queue is created: unlink it and create "
+            "it with a larger maxmsgsize"
+        )
+    if os_errno == errno.EINTR:
+        return (
+            f"{operation} on {queue!r} was interrupted by a signal; Queue(..., "
+            "on_signal='retry') goes on waiting instead"
+        )
+    if os_errno == errno.EBUSY:
+        return (
+            f"cannot {operation}: no free real-time signal to end a wait with; POSIXMQ_SIGNAL can "
+            "name one (it must not have a handler)"
+        )
+    return f"cannot {operation} on {queue!r}: {os.strerror(os_errno)}"
+
+
+def _open(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
+    name, maxsize, maxmsgsize, create, exclusive = detail
+    explain = {
+        errno.EINVAL: _over_size_limits,
+        errno.EOVERFLOW: _over_size_limits,
+        errno.EMFILE: _over_user_limits,
+        errno.ENFILE: _over_system_files,
+        errno.ENOSPC: _over_queues_max,
+        errno.ENOMEM: _over_memory,
+        errno.EACCES: _no_permission,
+        errno.ENOENT: _missing,
+        errno.EEXIST: _exists,
+    }.get(os_errno)
+    words = os.strerror(os_errno) if explain is None else explain(maxsize, maxmsgsize)
+    return f"cannot open queue {name!r}: {words}"
+
+
+def _over_size_limits(maxsize: int, maxmsgsize: int) -> str:
+    found = []
+    for parameter, asked, limit in (
+        ("maxsize", maxsize, "msg_max"),
+        ("maxmsgsize", maxmsgsize, "msgsize_max"),
+    ):
+        allowed = _HARD_LIMITS[limit] if _may_exceed_limits() else _read_limit(limit)
+        if asked > allowed:
+            found.append(_over(parameter, asked, limit, allowed))
+    return "; ".join(found) or (
+        f"the kernel refuses maxsize={maxsize} with maxmsgsize={maxmsgsize}; the limits are "
+        f"fs.mqueue.msg_max = {_read_limit('msg_max')} and "
+        f"fs.mqueue.msgsize_max = {_read_limit('msgsize_max')}"
+    )
+
+
+def _over(parameter: str, asked: int, limit: str, allowed: int) -> str:
+    if asked > _HARD_LIMITS[limit]:
+        return (
+            f"{parameter}={asked} is over the kernel's fixed maximum of {_HARD_LIMITS[limit]} "
+            f"(fs.mqueue.{limit} is {_read_limit(limit)} now)"
+        )
+    return (
+        f"{parameter}={asked} is over fs.mqueue.{limit} = {allowed}; raise it with "
+        f"'sysctl fs.mqueue.{limit}={asked}' as root"
+    )
+
+
+def _over_user_limits(maxsize: int, maxmsgsize: int) -> str:
+    """EMFILE has two meanings: descriptors, and the bytes of a user's queues."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if _descriptors_used_up():
+        return (
+            f"this process has no file descriptor left: RLIMIT_NOFILE is {files}; raise it with "
+            "'ulimit -n' or resource.setrlimit, or close what is not needed"
+        )
+    allowed, _ = resource.getrlimit(_RLIMIT_MSGQUEUE)
+    asked = maxsize * (maxmsgsize + _MESSAGE_OVERHEAD)
+    return (
+        f"RLIMIT_MSGQUEUE is {allowed} bytes for all queues of this user together, and this one "
+        f"needs {asked} bytes (maxsize={maxsize} times maxmsgsize={maxmsgsize} and "
+        f"{_MESSAGE_OVERHEAD} bytes of overhead each) beside those that exist; unlink unused "
+        "queues, ask for smaller ones, or raise the limit with 'ulimit -q', "
+        "resource.setrlimit or LimitMSGQUEUE= in systemd"
+    )
+
+
+def _over_system_files(maxsize: int, maxmsgsize: int) -> str:
+    return "the system has no file left to open; raise it with 'sysctl fs.file-max=...' as root"
+
+
+def _over_queues_max(maxsize: int, maxmsgsize: int) -> str:
+    allowed = _read_limit("queues_max")
+    return (
+        f"the system has as many queues as fs.mqueue.queues_max = {allowed} allows, and one more "
+        "was asked for; unlink unused queues or raise it with "
+        f"'sysctl fs.mqueue.queues_max={allowed * 2}' as root"
+    )
+
+
+def _over_memory(maxsize: int, maxmsgsize: int) -> str:
+    return f"the kernel has no memory for maxsize={maxsize} times maxmsgsize={maxmsgsize}"
+
+
+def _no_permission(maxsize: int, maxmsgsize: int) -> str:
+    return (
+        "it exists, and its owner and mode give this user no right to read and write it; its "
+        "owner can create it with mode=0o660 or the like"
+    )
+
+
+def _missing(maxsize: int, maxmsgsize: int) -> str:
+    return "it does not exist, and create=False was given"
+
+
+def _exists(maxsize: int, maxmsgsize: int) -> str:
+    return "it exists already, and exclusive=True was given"
+
+
+def _read_limit(name: str) -> int:
+    with contextlib.suppress(OSError, ValueError), open(_MQUEUE_LIMITS + name) as file:
+        return int(file.read())
+    return {"msg_max": 10, "msgsize_max": 8192, "queues_max": 256}[name]
+
+
+def _may_exceed_limits() -> bool:
+    """Whether this process has CAP_SYS_RESOURCE, which root may lack."""
+    with contextlib.suppress(OSError), open("/proc/self/status") as file:
+        for line in file:
+            if line.startswith("CapEff:"):
+                return bool(int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)
+    return False
+
+
+def _descriptors_used_up() -> bool:
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno == errno.EMFILE
+    return False
+
+
+def _shown(value: object) -> str:
+    """The value in full if it is short: an absurd one must not make an absurd message."""
+    try:
+        text = repr(value)
+    except ValueError:  # an int of more digits than Python converts
+        return "a huge number"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+# The resource module has it only where Python was built on a system that knows it.
+_RLIMIT_MSGQUEUE = getattr(resource, "RLIMIT_MSGQUEUE", 12)
+
+_EXPLAIN = {"argument": _argument, "name": _name, "unlink": _unlink, "open": _open}

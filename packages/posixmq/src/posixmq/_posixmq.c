@@ -1,0 +1,1040 @@
+/* POSIX message queues for Python: one call into C and one system call a message.
+ *
+ * The file follows a message: module state, system calls, opening and closing, put and get,
+ * attributes, and at the end the type and the module. mqc_wait.h says how a call waits,
+ * mqc_python.h what both extensions of the project need of Python.
+ */
+
+/* ***** includes ***** */
+
+#define _GNU_SOURCE /* sched_getaffinity, SIGEV_THREAD_ID */
+#define PY_SSIZE_T_CLEAN
+
+#include <Python.h>
+
+#include <fcntl.h>        /* O_CREAT and the like */
+#include <linux/mqueue.h> /* struct mq_attr as the kernel lays it out */
+#include <poll.h>         /* waiting on a descriptor that somebody made non-blocking */
+#include <structmember.h> /* T_PYSSIZET for the weak reference list */
+#include <sys/stat.h>     /* fchmod */
+
+#define MQC_PACKAGE "posixmq"
+#define MQC_SIGNAL_VARIABLE "POSIXMQ_SIGNAL"
+#define MQC_SPIN_VARIABLE "POSIXMQ_SPIN_US"
+#include "mqc_python.h"
+
+/* ***** module state ***** */
+
+typedef struct {
+    mqc_state common;
+    PyTypeObject *Queue;
+} module_state;
+
+typedef struct {
+    PyObject_HEAD
+    module_state *state; /* the type keeps the module alive, and the module its state */
+    mqc_gate gate;
+    int fd;
+    int on_signal_raises;
+    long maxsize;
+    long maxmsgsize;
+    mqc_serializer serializer;
+    PyObject *name;
+    PyObject *weakrefs;
+} Queue;
+
+/* MQ_PRIO_MAX of <limits.h>, the kernel's fixed value. */
+#define MOST_PRIORITY 32767
+
+static struct PyModuleDef posixmq_module;
+
+/* ***** system calls ***** */
+
+/* They go through syscall(2) because glibc's wrappers would tie the wheel to its version 2.34
+ * or later. The kernel wants the name without the slash that mq_overview(7) asks for. */
+
+#ifdef SYS_mq_timedsend_time64
+#define SYSTEM_timedsend SYS_mq_timedsend_time64
+#define SYSTEM_timedreceive SYS_mq_timedreceive_time64
+#else
+#define SYSTEM_timedsend SYS_mq_timedsend
+#define SYSTEM_timedreceive SYS_mq_timedreceive
+#endif
+
+/* A deadline long past: the call returns ETIMEDOUT where it would block. O_NONBLOCK would be
+ * seen by every process that shares the open file description. */
+static const struct mqc_timespec LONG_PAST;
+
+static int
+system_open(const char *name, int flags, mode_t mode, struct mq_attr *attributes, int *fd)
+{
+    long result = syscall(SYS_mq_open, name + 1, flags, mode, attributes);
+
+    if (result < 0) {
+        return errno;
+    }
+    *fd = (int)result;
+    return 0;
+}
+
+static int
+system_unlink(const char *name)
+{
+    return syscall(SYS_mq_unlink, name + 1) < 0 ? errno : 0;
+}
+
+static int
+system_getattr(int fd, struct mq_attr *attributes)
+{
+    return syscall(SYS_mq_getsetattr, fd, NULL, attributes) < 0 ? errno : 0;
+}
+
+/* A descriptor that came from elsewhere may be non-blocking: then poll(2) sleeps. */
+static int
+sleep_on_descriptor(int fd, short events)
+{
+    struct pollfd ready = {.fd = fd, .events = events};
+
+    return poll(&ready, 1, -1) < 0 ? errno : 0;
+}
+
+typedef struct {
+    int fd;
+    const char *data;
+    size_t size;
+    unsigned priority;
+} outgoing;
+
+static int
+send_attempt(void *context, int may_sleep)
+{
+    const outgoing *message = context;
+    const struct mqc_timespec *timeout = may_sleep ? NULL : &LONG_PAST;
+
+    for (;;) {
+        if (syscall(SYSTEM_timedsend, message->fd, message->data, message->size,
+                    message->priority, timeout) >= 0) {
+            return 0;
+        }
+        if (errno == ETIMEDOUT) {
+            return EAGAIN;
+        }
+        if (errno != EAGAIN || !may_sleep) {
+            return errno;
+        }
+        if (sleep_on_descriptor(message->fd, POLLOUT) != 0) {
+            return errno;
+        }
+    }
+}
+
+typedef struct {
+    int fd;
+    char *buffer;
+    size_t capacity;
+    ssize_t size;
+    unsigned priority;
+} incoming;
+
+static int
+receive_attempt(void *context, int may_sleep)
+{
+    incoming *message = context;
+    const struct mqc_timespec *timeout = may_sleep ? NULL : &LONG_PAST;
+
+    for (;;) {
+        message->size = syscall(SYSTEM_timedreceive, message->fd, message->buffer,
+                                message->capacity, &message->priority, timeout);
+        if (message->size >= 0) {
+            return 0;
+        }
+        if (errno == ETIMEDOUT) {
+            return EAGAIN;
+        }
+        if (errno != EAGAIN || !may_sleep) {
+            return errno;
+        }
+        if (sleep_on_descriptor(message->fd, POLLIN) != 0) {
+            return errno;
+        }
+    }
+}
+
+/* ***** names ***** */
+
+#define NAME_RANGE                                                                              \
+    "a slash followed by 1 to 255 bytes without another slash or NUL, as mq_overview(7) says"
+
+/* Returns the name as bytes in the file system's encoding, or NULL with an exception. */
+static PyObject *
+encode_name(PyObject *name)
+{
+    PyObject *encoded;
+    char *bytes;
+    Py_ssize_t size;
+
+    if (!PyUnicode_Check(name)) {
+        PyErr_Format(PyExc_TypeError, "name must be a str, not %R", (PyObject *)Py_TYPE(name));
+        return NULL;
+    }
+    encoded = PyUnicode_EncodeFSDefault(name);
+    if (encoded == NULL || PyBytes_AsStringAndSize(encoded, &bytes, &size) < 0) {
+        Py_XDECREF(encoded);
+        return NULL;
+    }
+    if (size > 256 && bytes[0] == '/') {
+        mqc_raise("name", ENAMETOOLONG, NULL, name);
+    }
+    else if (size < 2 || bytes[0] != '/' || strlen(bytes) != (size_t)size ||
+             strchr(bytes + 1, '/') != NULL || strcmp(bytes, "/.") == 0 ||
+             strcmp(bytes, "/..") == 0) {
+        mqc_raise_value("name", name, NAME_RANGE);
+    }
+    else {
+        return encoded;
+    }
+    Py_DECREF(encoded);
+    return NULL;
+}
+
+static PyObject *
+unlink_name(PyObject *name)
+{
+    PyObject *encoded = encode_name(name);
+    int error;
+
+    if (encoded == NULL) {
+        return NULL;
+    }
+    error = system_unlink(PyBytes_AsString(encoded));
+    Py_DECREF(encoded);
+    if (error != 0) {
+        mqc_raise("unlink", error, NULL, name);
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* ***** opening ***** */
+
+typedef struct {
+    long maxsize, maxmsgsize, mode;
+    int create, exclusive;
+} open_request;
+
+/* Create the queue with exactly the mode asked for. mq_open(3) applies the umask, which can
+ * only take rights away, so fchmod(2) gives them back. */
+static int
+create_queue(const char *name, const open_request *request, int *fd)
+{
+    struct mq_attr attributes = {
+        .mq_maxmsg = request->maxsize,
+        .mq_msgsize = request->maxmsgsize,
+    };
+    mode_t mode = (mode_t)request->mode;
+    int error = system_open(name, O_RDWR | O_CLOEXEC | O_CREAT | O_EXCL, mode, &attributes, fd);
+
+    if (error == 0 && fchmod(*fd, mode) < 0) {
+        error = errno;
+        system_unlink(name);
+        close(*fd);
+    }
+    return error;
+}
+
+static int
+open_queue(const char *name, const open_request *request, int *fd)
+{
+    for (;;) {
+        int error;
+
+        if (request->create) {
+            error = create_queue(name, request, fd);
+            if (error != EEXIST || request->exclusive) {
+                return error;
+            }
+        }
+        error = system_open(name, O_RDWR | O_CLOEXEC, 0, NULL, fd);
+        if (error != ENOENT || !request->create) {
+            return error;
+        }
+        /* Somebody unlinked it between the two calls: create it after all. */
+    }
+}
+
+/* Open the queue and learn its real attributes. */
+static int
+Queue_open(Queue *self, const char *name, const open_request *request)
+{
+    struct mq_attr attributes;
+    int fd = -1;
+    int error;
+
+    Py_BEGIN_ALLOW_THREADS
+    error = open_queue(name, request, &fd);
+    if (error == 0) {
+        error = system_getattr(fd, &attributes);
+        if (error != 0) {
+            close(fd);
+        }
+    }
+    Py_END_ALLOW_THREADS
+    if (error == 0) {
+        self->fd = fd;
+        self->maxsize = attributes.mq_maxmsg;
+        self->maxmsgsize = attributes.mq_msgsize;
+    }
+    return error;
+}
+
+static void
+raise_open(PyObject *name, const open_request *request, int error)
+{
+    PyObject *detail =
+        Py_BuildValue("Ollii", name, request->maxsize, request->maxmsgsize, request->create,
+                      request->exclusive);
+
+    if (detail != NULL) {
+        mqc_raise("open", error, NULL, detail);
+        Py_DECREF(detail);
+    }
+}
+
+static int
+read_request(PyObject *maxsize, PyObject *maxmsgsize, PyObject *mode, open_request *request)
+{
+    const char *positive = "1 or more";
+
+    request->maxsize = 10;
+    request->maxmsgsize = 1024;
+    request->mode = 0600;
+    if (maxsize != NULL &&
+        mqc_read_long(maxsize, "maxsize", 1, LONG_MAX, positive, &request->maxsize) < 0) {
+        return -1;
+    }
+    if (maxmsgsize != NULL && mqc_read_long(maxmsgsize, "maxmsgsize", 1, LONG_MAX, positive,
+                                            &request->maxmsgsize) < 0) {
+        return -1;
+    }
+    if (mode != NULL &&
+        mqc_read_long(mode, "mode", 0, 0777, "permission bits, 0 to 0o777", &request->mode) < 0) {
+        return -1;
+    }
+    return 0;
+}
+
+/* ***** lifecycle ***** */
+
+/* The state of the module whose Queue a type is or descends from. */
+static module_state *
+state_of_type(PyTypeObject *type)
+{
+    for (; type != NULL; type = PyType_GetSlot(type, Py_tp_base)) {
+        PyObject *module = NULL;
+        if (PyType_GetFlags(type) & Py_TPFLAGS_HEAPTYPE) {
+            module = PyType_GetModule(type);
+        }
+        if (module != NULL && PyModule_GetDef(module) == &posixmq_module) {
+            PyErr_Clear();
+            return PyModule_GetState(module);
+        }
+    }
+    return NULL;
+}
+
+static PyObject *
+Queue_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    allocfunc allocate = PyType_GetSlot(type, Py_tp_alloc);
+    module_state *state = state_of_type(type);
+    Queue *self;
+
+    if (state == NULL) {
+        return NULL;
+    }
+    self = (Queue *)allocate(type, 0);
+    if (self != NULL) {
+        self->state = state;
+        self->fd = -1;
+        mqc_gate_register(&self->gate);
+    }
+    return (PyObject *)self;
+}
+
+PyDoc_STRVAR(Queue_doc,
+             "Queue(name, maxsize=10, maxmsgsize=1024, *, serializer=None, mode=0o600, "
+             "create=True, exclusive=False, on_signal='raise', spin_us=None)\n"
+             "--\n\n"
+             "A POSIX message queue, created if it does not exist; see mq_open(3).\n"
+             "\n"
+             ":param name: a str that starts with a slash, followed by 1 to 255 bytes\n"
+             ":param maxsize: messages it can hold, 1 to fs.mqueue.msg_max\n"
+             ":param maxmsgsize: bytes a message may have, 1 to fs.mqueue.msgsize_max; an\n"
+             "    existing queue keeps its own sizes, whatever is asked\n"
+             ":param serializer: anything with dumps(obj) and loads(data); None means\n"
+             "    PickleSerializer\n"
+             ":param mode: permission bits of a new queue, reached whatever the umask\n"
+             ":param create: False to open an existing queue only\n"
+             ":param exclusive: True to fail if the queue exists\n"
+             ":param on_signal: what a signal does to a waiting call in the main thread when\n"
+             "    its handler returns: 'raise' QueueError.INTERRUPTED, or 'retry'\n"
+             ":param spin_us: microseconds to try again before sleeping, 0 to 1,000,000; None\n"
+             "    for POSIXMQ_SPIN_US or 50\n"
+             ":raises QueueError: INVALID_VALUE, NO_PERMISSIONS, NO_SYSTEM_RESOURCES,\n"
+             "    DOES_NOT_EXIST, EXISTS; the message names the limit that was hit\n"
+             ":raises TypeError, ValueError: for arguments that can never be right\n");
+
+static int
+Queue_init(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"name",   "maxsize",   "maxmsgsize", "serializer", "mode",
+                            "create", "exclusive", "on_signal",  "spin_us",    NULL};
+    Queue *self = (Queue *)op;
+    PyObject *name, *maxsize = NULL, *maxmsgsize = NULL, *serializer = NULL, *mode = NULL;
+    PyObject *on_signal = NULL, *spin_us = NULL, *encoded;
+    open_request request = {.create = 1};
+    mqc_serializer methods;
+    int error;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OO$OOppOO:Queue", names, &name, &maxsize,
+                                     &maxmsgsize, &serializer, &mode, &request.create,
+                                     &request.exclusive, &on_signal, &spin_us)) {
+        return -1;
+    }
+    if (self->fd >= 0) {
+        PyErr_SetString(PyExc_RuntimeError, "this Queue is open already; close it first");
+        return -1;
+    }
+    if (read_request(maxsize, maxmsgsize, mode, &request) < 0 ||
+        mqc_read_on_signal(on_signal, &self->on_signal_raises) < 0 ||
+        mqc_read_spin(spin_us, &self->gate.spin_ns) < 0 ||
+        mqc_serializer_init(&self->state->common, &methods, serializer) < 0) {
+        return -1;
+    }
+    encoded = encode_name(name);
+    if (encoded == NULL) {
+        mqc_serializer_clear(&methods);
+        return -1;
+    }
+    error = Queue_open(self, PyBytes_AsString(encoded), &request);
+    Py_DECREF(encoded);
+    if (error != 0) {
+        mqc_serializer_clear(&methods);
+        raise_open(name, &request, error);
+        return -1;
+    }
+    mqc_serializer_clear(&self->serializer);
+    self->serializer = methods;
+    Py_XDECREF(self->name);
+    self->name = Py_NewRef(name);
+    atomic_store(&self->gate.alone, mqc_has_one_cpu());
+    atomic_store(&self->gate.closed, 0);
+    return 0;
+}
+
+static int
+Queue_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    Queue *self = (Queue *)op;
+
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(self->serializer.object);
+    Py_VISIT(self->serializer.dumps);
+    Py_VISIT(self->serializer.loads);
+    return 0;
+}
+
+static int
+Queue_clear(PyObject *op)
+{
+    mqc_serializer_clear(&((Queue *)op)->serializer);
+    return 0;
+}
+
+/* As a file does: what was not closed is closed now, with a warning. */
+static void
+warn_unclosed(Queue *self)
+{
+    PyObject *type, *value, *traceback;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    if (PyErr_WarnFormat(PyExc_ResourceWarning, 1, "unclosed message queue %R", self->name) < 0) {
+        PyErr_WriteUnraisable(self->name);
+    }
+    PyErr_Restore(type, value, traceback);
+}
+
+static void
+Queue_dealloc(PyObject *op)
+{
+    Queue *self = (Queue *)op;
+    PyTypeObject *type = Py_TYPE(op);
+    freefunc release = PyType_GetSlot(type, Py_tp_free);
+
+    PyObject_GC_UnTrack(op);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs(op);
+    }
+    if (!atomic_load(&self->gate.closed)) {
+        warn_unclosed(self);
+    }
+    mqc_gate_unregister(&self->gate);
+    if (self->fd >= 0) {
+        close(self->fd);
+    }
+    Queue_clear(op);
+    Py_CLEAR(self->name);
+    release(op);
+    Py_DECREF(type);
+}
+
+static PyObject *
+Queue_repr(PyObject *op)
+{
+    Queue *self = (Queue *)op;
+
+    if (self->name == NULL) {
+        return PyUnicode_FromString("<posixmq.Queue not open>");
+    }
+    if (atomic_load(&self->gate.closed)) {
+        return PyUnicode_FromFormat("<posixmq.Queue %R closed>", self->name);
+    }
+    return PyUnicode_FromFormat("<posixmq.Queue %R maxsize=%ld maxmsgsize=%ld>", self->name,
+                                self->maxsize, self->maxmsgsize);
+}
+
+PyDoc_STRVAR(Queue_close_doc,
+             "close($self, /)\n--\n\n"
+             "Close this handle; the queue and its messages stay. See mq_close(3).\n"
+             "\n"
+             "Threads that wait on this object are woken and raise INVALID_DESCRIPTOR. Closing\n"
+             "twice does nothing.\n");
+
+static PyObject *
+Queue_close(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Queue *self = (Queue *)op;
+
+    if (mqc_close_gate(&self->gate)) {
+        int fd = self->fd;
+        self->fd = -1;
+        close(fd);
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(Queue_unlink_doc,
+             "unlink($self, /)\n--\n\n"
+             "Remove the queue's name; works after close() too. See mq_unlink(3).\n"
+             "\n"
+             "The kernel drops the queue when its last handle is closed.\n"
+             "\n"
+             ":raises QueueError: DOES_NOT_EXIST, NO_PERMISSIONS\n");
+
+static PyObject *
+Queue_unlink(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Queue *self = (Queue *)op;
+
+    if (self->name == NULL) {
+        mqc_raise("unlink", EBADF, op, NULL);
+        return NULL;
+    }
+    return unlink_name(self->name);
+}
+
+PyDoc_STRVAR(Queue_enter_doc, "__enter__($self, /)\n--\n\nReturn the queue itself.\n");
+
+static PyObject *
+Queue_enter(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    if (atomic_load(&((Queue *)op)->gate.closed)) {
+        mqc_raise("use", EBADF, op, NULL);
+        return NULL;
+    }
+    return Py_NewRef(op);
+}
+
+PyDoc_STRVAR(Queue_exit_doc,
+             "__exit__($self, /, *exc_info)\n--\n\nClose the queue; never unlink it.\n");
+
+static PyObject *
+Queue_exit(PyObject *op, PyObject *Py_UNUSED(args))
+{
+    return Queue_close(op, NULL);
+}
+
+/* ***** send and receive ***** */
+
+static PyObject *
+put_item(Queue *self, PyObject *item, int64_t patience, PyObject *priority, PyObject *protocol)
+{
+    mqc_state *state = &self->state->common;
+    mqc_payload payload;
+    outgoing message;
+    int error;
+    long level = 0;
+
+    if (priority != NULL && mqc_read_long(priority, "priority", 0, MOST_PRIORITY,
+                                          "0 to 32767 (MQ_PRIO_MAX - 1)", &level) < 0) {
+        return NULL;
+    }
+    if (atomic_load_explicit(&self->gate.closed, memory_order_relaxed)) {
+        mqc_raise("put", EBADF, (PyObject *)self, NULL);
+        return NULL;
+    }
+    if (mqc_encode(state, &self->serializer, item, protocol, &payload) < 0) {
+        return NULL;
+    }
+    message = (outgoing){
+        .fd = self->fd,
+        .data = payload.data,
+        .size = (size_t)payload.size,
+        .priority = (unsigned)level,
+    };
+    error = EMSGSIZE;
+    if (payload.size <= self->maxmsgsize) {
+        error = mqc_move(state, &(mqc_transfer){
+                                    .gate = &self->gate,
+                                    .direction = MQC_PUT,
+                                    .attempt = send_attempt,
+                                    .context = &message,
+                                    .patience = patience,
+                                    .on_signal_raises = self->on_signal_raises,
+                                    .large = payload.size > MQC_LARGE,
+                                });
+    }
+    mqc_payload_release(&payload);
+    if (error == 0) {
+        Py_RETURN_NONE;
+    }
+    if (error == EAGAIN) {
+        PyErr_SetNone(state->Full);
+    }
+    else if (error == EMSGSIZE) {
+        PyObject *size = PyLong_FromSize_t(message.size);
+        if (size != NULL) {
+            mqc_raise("put", error, (PyObject *)self, size);
+            Py_DECREF(size);
+        }
+    }
+    else if (error > 0) {
+        mqc_raise("put", error, (PyObject *)self, NULL);
+    }
+    return NULL;
+}
+
+static int
+receive_message(Queue *self, incoming *message, int64_t patience)
+{
+    mqc_state *state = &self->state->common;
+    int error = mqc_move(state, &(mqc_transfer){
+                                    .gate = &self->gate,
+                                    .direction = MQC_GET,
+                                    .attempt = receive_attempt,
+                                    .context = message,
+                                    .patience = patience,
+                                    .on_signal_raises = self->on_signal_raises,
+                                    .large = message->capacity > MQC_LARGE,
+                                });
+
+    if (error == 0) {
+        return 0;
+    }
+    if (error == EAGAIN) {
+        PyErr_SetNone(state->Empty);
+    }
+    else if (error > 0) {
+        mqc_raise("get", error, (PyObject *)self, NULL);
+    }
+    return -1;
+}
+
+static PyObject *
+get_item(Queue *self, int64_t patience)
+{
+    char scratch[MQC_SCRATCH];
+    incoming message = {.fd = self->fd, .buffer = scratch, .capacity = (size_t)self->maxmsgsize};
+    PyObject *item = NULL;
+
+    if (message.capacity > sizeof(scratch)) {
+        message.buffer = PyMem_Malloc(message.capacity);
+        if (message.buffer == NULL) {
+            return PyErr_NoMemory();
+        }
+    }
+    if (receive_message(self, &message, patience) == 0) {
+        item = mqc_decode(&self->state->common, &self->serializer, (PyObject *)self,
+                          message.buffer, message.size, "priority", (long)message.priority);
+    }
+    if (message.buffer != scratch) {
+        PyMem_Free(message.buffer);
+    }
+    return item;
+}
+
+PyDoc_STRVAR(Queue_put_doc,
+             "put($self, /, item, block=True, timeout=None, priority=0, pickle_protocol=1)\n"
+             "--\n\n"
+             "Put item into the queue; see mq_send(3).\n"
+             "\n"
+             ":param item: what the serializer takes\n"
+             ":param block: False to raise queue.Full at once where there is no room\n"
+             ":param timeout: seconds to wait, None for ever; ignored if block is false\n"
+             ":param priority: 0 to 32767; the highest is received first\n"
+             ":param pickle_protocol: for PickleSerializer only\n"
+             ":raises queue.Full: there was no room in time\n"
+             ":raises QueueError: TOO_BIG_MESSAGE, INVALID_VALUE, INTERRUPTED,\n"
+             "    INVALID_DESCRIPTOR\n"
+             ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n"
+             "\n"
+             "What the serializer raises passes through, and nothing is sent.\n");
+
+static PyObject *
+Queue_put(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const mqc_parameters parameters = {
+        "put", 1, 5, 5, {MQC_ITEM, MQC_BLOCK, MQC_TIMEOUT, MQC_PRIORITY, MQC_PROTOCOL}};
+    Queue *self = (Queue *)op;
+    PyObject *values[5] = {NULL};
+    int64_t patience;
+
+    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
+        mqc_read_patience(values[1], values[2], &patience) < 0) {
+        return NULL;
+    }
+    return put_item(self, values[0], patience, values[3], values[4]);
+}
+
+PyDoc_STRVAR(Queue_put_nowait_doc,
+             "put_nowait($self, /, item, priority=0, pickle_protocol=1)\n--\n\n"
+             "Put item into the queue, or raise queue.Full: put(item, block=False).\n");
+
+static PyObject *
+Queue_put_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const mqc_parameters parameters = {
+        "put_nowait", 1, 3, 3, {MQC_ITEM, MQC_PRIORITY, MQC_PROTOCOL}};
+    Queue *self = (Queue *)op;
+    PyObject *values[3] = {NULL};
+
+    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0) {
+        return NULL;
+    }
+    return put_item(self, values[0], 0, values[1], values[2]);
+}
+
+PyDoc_STRVAR(Queue_get_doc,
+             "get($self, /, block=True, timeout=None)\n--\n\n"
+             "Remove and return the oldest item of the highest priority; see mq_receive(3).\n"
+             "\n"
+             ":param block: False to raise queue.Empty at once where there is none\n"
+             ":param timeout: seconds to wait, None for ever; ignored if block is false\n"
+             ":raises queue.Empty: there was none in time\n"
+             ":raises DecodeError: the serializer refused the message, which .data holds\n"
+             ":raises QueueError: INTERRUPTED, INVALID_DESCRIPTOR\n"
+             ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
+
+static PyObject *
+Queue_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const mqc_parameters parameters = {"get", 0, 2, 2, {MQC_BLOCK, MQC_TIMEOUT}};
+    Queue *self = (Queue *)op;
+    PyObject *values[2] = {NULL};
+    int64_t patience;
+
+    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
+        mqc_read_patience(values[0], values[1], &patience) < 0) {
+        return NULL;
+    }
+    return get_item(self, patience);
+}
+
+PyDoc_STRVAR(Queue_get_nowait_doc,
+             "get_nowait($self, /)\n--\n\n"
+             "Remove and return an item, or raise queue.Empty: get(block=False).\n");
+
+static PyObject *
+Queue_get_nowait(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return get_item((Queue *)op, 0);
+}
+
+/* ***** attributes ***** */
+
+/* Ask the kernel; -1 with an exception if this handle is closed. */
+static int
+read_attributes(Queue *self, struct mq_attr *attributes)
+{
+    int error = mqc_hold(&self->gate);
+
+    if (error == 0) {
+        error = system_getattr(self->fd, attributes);
+        mqc_unhold(&self->gate);
+    }
+    if (error != 0) {
+        mqc_raise("look at", error, (PyObject *)self, NULL);
+        return -1;
+    }
+    return 0;
+}
+
+PyDoc_STRVAR(Queue_qattr_doc,
+             "qattr($self, /)\n--\n\n"
+             "Return {'size': ..., 'max_size': ..., 'max_msgbytes': ...}; see mq_getattr(3).\n"
+             "\n"
+             "size counts the messages in the queue, max_size those it can hold, and\n"
+             "max_msgbytes is the longest message in bytes.\n"
+             "\n"
+             ":raises QueueError: INVALID_DESCRIPTOR\n");
+
+static PyObject *
+Queue_qattr(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    struct mq_attr attributes;
+
+    if (read_attributes((Queue *)op, &attributes) < 0) {
+        return NULL;
+    }
+    return Py_BuildValue("{slslsl}", "size", (long)attributes.mq_curmsgs, "max_size",
+                         (long)attributes.mq_maxmsg, "max_msgbytes",
+                         (long)attributes.mq_msgsize);
+}
+
+PyDoc_STRVAR(Queue_qsize_doc,
+             "qsize($self, /)\n--\n\n"
+             "Return the approximate number of messages in the queue.\n"
+             "\n"
+             "qsize() > 0 does not mean that get() will not block, nor does\n"
+             "qsize() < maxsize mean that put() will not: other processes are at work.\n"
+             "\n"
+             ":raises QueueError: INVALID_DESCRIPTOR\n");
+
+static PyObject *
+Queue_qsize(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    struct mq_attr attributes;
+
+    if (read_attributes((Queue *)op, &attributes) < 0) {
+        return NULL;
+    }
+    return PyLong_FromLong(attributes.mq_curmsgs);
+}
+
+PyDoc_STRVAR(Queue_empty_doc,
+             "empty($self, /)\n--\n\n"
+             "Return True if the queue held no message a moment ago.\n");
+
+static PyObject *
+Queue_empty(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    struct mq_attr attributes;
+
+    if (read_attributes((Queue *)op, &attributes) < 0) {
+        return NULL;
+    }
+    return PyBool_FromLong(attributes.mq_curmsgs == 0);
+}
+
+PyDoc_STRVAR(Queue_full_doc,
+             "full($self, /)\n--\n\n"
+             "Return True if the queue had no room a moment ago.\n");
+
+static PyObject *
+Queue_full(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    struct mq_attr attributes;
+
+    if (read_attributes((Queue *)op, &attributes) < 0) {
+        return NULL;
+    }
+    return PyBool_FromLong(attributes.mq_curmsgs >= attributes.mq_maxmsg);
+}
+
+static PyObject *
+object_or_none(PyObject *object)
+{
+    return Py_NewRef(object == NULL ? Py_None : object);
+}
+
+static PyObject *
+Queue_get_name(PyObject *op, void *Py_UNUSED(closure))
+{
+    return object_or_none(((Queue *)op)->name);
+}
+
+static PyObject *
+Queue_get_serializer(PyObject *op, void *Py_UNUSED(closure))
+{
+    return object_or_none(((Queue *)op)->serializer.object);
+}
+
+static PyObject *
+Queue_get_maxsize(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong(((Queue *)op)->maxsize);
+}
+
+static PyObject *
+Queue_get_maxmsgsize(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong(((Queue *)op)->maxmsgsize);
+}
+
+static PyObject *
+Queue_get_closed(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(atomic_load(&((Queue *)op)->gate.closed));
+}
+
+/* ***** type spec ***** */
+
+#define METHOD(name, flags)                                                                     \
+    {#name, (PyCFunction)(void (*)(void))Queue_##name, flags, Queue_##name##_doc}
+
+static PyMethodDef Queue_methods[] = {
+    METHOD(put, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(put_nowait, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(get, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(get_nowait, METH_NOARGS),
+    METHOD(qattr, METH_NOARGS),
+    METHOD(qsize, METH_NOARGS),
+    METHOD(empty, METH_NOARGS),
+    METHOD(full, METH_NOARGS),
+    METHOD(close, METH_NOARGS),
+    METHOD(unlink, METH_NOARGS),
+    {"__enter__", Queue_enter, METH_NOARGS, Queue_enter_doc},
+    {"__exit__", Queue_exit, METH_VARARGS, Queue_exit_doc},
+    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
+     "Queue[T] is a queue whose items are of type T."},
+    {NULL},
+};
+
+static PyGetSetDef Queue_getset[] = {
+    {"name", Queue_get_name, NULL, "The queue's name.", NULL},
+    {"serializer", Queue_get_serializer, NULL, "What turns items into messages and back.", NULL},
+    {"maxsize", Queue_get_maxsize, NULL, "How many messages the queue can hold.", NULL},
+    {"maxmsgsize", Queue_get_maxmsgsize, NULL, "The longest message in bytes.", NULL},
+    {"closed", Queue_get_closed, NULL, "True once close() was called.", NULL},
+    {NULL},
+};
+
+static PyMemberDef Queue_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(Queue, weakrefs), READONLY, NULL},
+    {NULL},
+};
+
+static PyType_Slot Queue_slots[] = {
+    {Py_tp_doc, (void *)Queue_doc},
+    {Py_tp_new, Queue_new},
+    {Py_tp_init, Queue_init},
+    {Py_tp_dealloc, Queue_dealloc},
+    {Py_tp_traverse, Queue_traverse},
+    {Py_tp_clear, Queue_clear},
+    {Py_tp_repr, Queue_repr},
+    {Py_tp_methods, Queue_methods},
+    {Py_tp_getset, Queue_getset},
+    {Py_tp_members, Queue_members},
+    {0, NULL},
+};
+
+static PyType_Spec Queue_spec = {
+    .name = "posixmq.Queue",
+    .basicsize = sizeof(Queue),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = Queue_slots,
+};
+
+/* ***** module functions ***** */
+
+PyDoc_STRVAR(posixmq_unlink_doc,
+             "unlink($module, /, name)\n--\n\n"
+             "Remove a message queue's name; see mq_unlink(3).\n"
+             "\n"
+             "The kernel drops the queue when its last handle is closed.\n"
+             "\n"
+             ":param name: the name that the queue was opened with\n"
+             ":raises QueueError: DOES_NOT_EXIST, NO_PERMISSIONS, INVALID_VALUE\n");
+
+static PyObject *
+posixmq_unlink(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const mqc_parameters parameters = {"unlink", 1, 1, 1, {MQC_NAME}};
+    module_state *state = PyModule_GetState(module);
+    PyObject *values[1] = {NULL};
+
+    if (mqc_parse(&state->common, &parameters, args, nargs, kwnames, values) < 0) {
+        return NULL;
+    }
+    return unlink_name(values[0]);
+}
+
+static PyMethodDef posixmq_functions[] = {
+    {"unlink", (PyCFunction)(void (*)(void))posixmq_unlink, METH_FASTCALL | METH_KEYWORDS,
+     posixmq_unlink_doc},
+    {NULL},
+};
+
+/* ***** exec, traverse, clear ***** */
+
+static int
+posixmq_exec(PyObject *module)
+{
+    module_state *state = PyModule_GetState(module);
+
+    if (mqc_state_init(&state->common) < 0) {
+        return -1;
+    }
+    state->Queue = (PyTypeObject *)PyType_FromModuleAndSpec(module, &Queue_spec, NULL);
+    if (state->Queue == NULL) {
+        return -1;
+    }
+    return PyModule_AddType(module, state->Queue);
+}
+
+static int
+posixmq_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    module_state *state = PyModule_GetState(module);
+
+    Py_VISIT(state->Queue);
+    return mqc_state_traverse(&state->common, visit, arg);
+}
+
+static int
+posixmq_clear(PyObject *module)
+{
+    module_state *state = PyModule_GetState(module);
+
+    Py_CLEAR(state->Queue);
+    mqc_state_clear(&state->common);
+    return 0;
+}
+
+static void
+posixmq_free(void *module)
+{
+    posixmq_clear(module);
+}
+
+/* ***** definition ***** */
+
+MQC_MODULE_SLOTS(posixmq_slots, posixmq_exec);
+
+static struct PyModuleDef posixmq_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "posixmq._posixmq",
+    .m_doc = "POSIX message queues; use them through the package posixmq.",
+    .m_size = sizeof(module_state),
+    .m_methods = posixmq_functions,
+    .m_traverse = posixmq_traverse,
+    .m_clear = posixmq_clear,
+    .m_free = posixmq_free,
+};
+
+PyMODINIT_FUNC
+PyInit__posixmq(void)
+{
+    posixmq_module.m_slots = mqc_module_slots(posixmq_slots);
+    return PyModuleDef_Init(&posixmq_module);
+}

@@ -1,0 +1,781 @@
+/* What both extensions need of Python: arguments, timeouts, serializers, errors, and the one
+ * function that moves a message. Shared word for word by posixmq and sysvmq.
+ *
+ * The file that includes it defines MQC_PACKAGE ("posixmq"), MQC_SIGNAL_VARIABLE and
+ * MQC_SPIN_VARIABLE first.
+ */
+
+#ifndef MQC_PYTHON_H
+#define MQC_PYTHON_H
+
+#include <math.h>
+
+#include "mqc_wait.h"
+
+#define MQC_LARGE 65536    /* copies beyond this many bytes are made without the GIL */
+#define MQC_SCRATCH 16384  /* a message up to this many bytes is received on the stack */
+#define MQC_SPIN_US 50     /* the default spin: what waking a sleeping process costs */
+#define MQC_MOST_SPIN_US 1000000
+
+/* ***** module state ***** */
+
+/* The words that name a parameter anywhere in the package. */
+enum {
+    MQC_ITEM,
+    MQC_BLOCK,
+    MQC_TIMEOUT,
+    MQC_PRIORITY,
+    MQC_MSG_TYPE,
+    MQC_PROTOCOL,
+    MQC_NAME,
+    MQC_WORDS,
+};
+
+typedef struct {
+    PyObject *Empty;
+    PyObject *Full;
+    PyObject *decode_error;
+    PyObject *PickleSerializer;
+    PyObject *dumps;    /* pickle.dumps */
+    PyObject *loads;    /* pickle.loads */
+    PyObject *protocol; /* the documented default: 1 */
+    PyObject *thread_key;
+    PyObject *words[MQC_WORDS];
+} mqc_state;
+
+static PyObject *
+mqc_import(const char *module_name, const char *attribute)
+{
+    PyObject *module = PyImport_ImportModule(module_name);
+    PyObject *value;
+
+    if (module == NULL) {
+        return NULL;
+    }
+    value = PyObject_GetAttrString(module, attribute);
+    Py_DECREF(module);
+    return value;
+}
+
+static int
+mqc_state_init(mqc_state *state)
+{
+    static const char *const words[MQC_WORDS] = {
+        [MQC_ITEM] = "item",         [MQC_BLOCK] = "block",
+        [MQC_TIMEOUT] = "timeout",   [MQC_PRIORITY] = "priority",
+        [MQC_MSG_TYPE] = "msg_type", [MQC_PROTOCOL] = "pickle_protocol",
+        [MQC_NAME] = "name",
+    };
+
+    for (int i = 0; i < MQC_WORDS; i++) {
+        state->words[i] = PyUnicode_InternFromString(words[i]);
+        if (state->words[i] == NULL) {
+            return -1;
+        }
+    }
+    state->Empty = mqc_import("queue", "Empty");
+    state->Full = mqc_import("queue", "Full");
+    state->decode_error = mqc_import(MQC_PACKAGE "._errors", "decode_error");
+    state->PickleSerializer = mqc_import(MQC_PACKAGE ".serializers", "PickleSerializer");
+    state->dumps = mqc_import("pickle", "dumps");
+    state->loads = mqc_import("pickle", "loads");
+    state->protocol = PyLong_FromLong(1);
+    state->thread_key = PyUnicode_FromString(MQC_PACKAGE " thread");
+    if (state->Empty == NULL || state->Full == NULL || state->decode_error == NULL ||
+        state->PickleSerializer == NULL || state->dumps == NULL || state->loads == NULL ||
+        state->protocol == NULL || state->thread_key == NULL) {
+        return -1;
+    }
+    mqc_watch_forks();
+    return 0;
+}
+
+static int
+mqc_state_traverse(mqc_state *state, visitproc visit, void *arg)
+{
+    Py_VISIT(state->Empty);
+    Py_VISIT(state->Full);
+    Py_VISIT(state->decode_error);
+    Py_VISIT(state->PickleSerializer);
+    Py_VISIT(state->dumps);
+    Py_VISIT(state->loads);
+    return 0;
+}
+
+static void
+mqc_state_clear(mqc_state *state)
+{
+    Py_CLEAR(state->Empty);
+    Py_CLEAR(state->Full);
+    Py_CLEAR(state->decode_error);
+    Py_CLEAR(state->PickleSerializer);
+    Py_CLEAR(state->dumps);
+    Py_CLEAR(state->loads);
+    Py_CLEAR(state->protocol);
+    Py_CLEAR(state->thread_key);
+    for (int i = 0; i < MQC_WORDS; i++) {
+        Py_CLEAR(state->words[i]);
+    }
+}
+
+/* ***** errors ***** */
+
+/* Raise the QueueError for a system error. What to say is policy and lives in _explain.py: it
+ * is given the operation's name, the errno, the queue (or its name, or None) and a detail. */
+static void
+mqc_raise(const char *operation, int error, PyObject *queue, PyObject *detail)
+{
+    PyObject *explain = mqc_import(MQC_PACKAGE "._explain", "failure");
+    PyObject *exception = NULL;
+
+    if (explain != NULL) {
+        exception = PyObject_CallFunction(explain, "siOO", operation, error,
+                                          queue == NULL ? Py_None : queue,
+                                          detail == NULL ? Py_None : detail);
+        Py_DECREF(explain);
+    }
+    if (exception != NULL) {
+        PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+        Py_DECREF(exception);
+    }
+}
+
+/* Raise QueueError.INVALID_VALUE for an argument: parameter, its value, what it may be. */
+static void
+mqc_raise_value(const char *parameter, PyObject *value, const char *range)
+{
+    PyObject *detail = Py_BuildValue("sOs", parameter, value, range);
+
+    if (detail != NULL) {
+        mqc_raise("argument", EINVAL, NULL, detail);
+        Py_DECREF(detail);
+    }
+}
+
+/* ***** arguments ***** */
+
+/* A method's parameters, as indices of words: the first `positional` may stand by place. */
+typedef struct {
+    const char *method;
+    int required, positional, count;
+    unsigned char words[5];
+} mqc_parameters;
+
+static int
+mqc_parse_keyword(const mqc_state *state, const mqc_parameters *parameters, PyObject *key,
+                  PyObject *value, PyObject **values)
+{
+    int i;
+
+    for (i = 0; i < parameters->count; i++) {
+        if (key == state->words[parameters->words[i]]) {
+            break;
+        }
+    }
+    if (i == parameters->count) { /* an equal string that is not the interned one */
+        for (i = 0; i < parameters->count; i++) {
+            if (PyUnicode_Compare(key, state->words[parameters->words[i]]) == 0) {
+                break;
+            }
+        }
+    }
+    if (i == parameters->count) {
+        PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'",
+                     parameters->method, key);
+        return -1;
+    }
+    if (values[i] != NULL) {
+        PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument '%U'",
+                     parameters->method, key);
+        return -1;
+    }
+    values[i] = value;
+    return 0;
+}
+
+/* Fill values (all NULL before) with borrowed references; what was not given stays NULL. */
+static inline int
+mqc_parse(const mqc_state *state, const mqc_parameters *parameters, PyObject *const *args,
+          Py_ssize_t nargs, PyObject *kwnames, PyObject **values)
+{
+    if (nargs > parameters->positional) {
+        PyErr_Format(PyExc_TypeError,
+                     "%s() takes at most %d positional arguments (%zd given)",
+                     parameters->method, parameters->positional, nargs);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < nargs; i++) {
+        values[i] = args[i];
+    }
+    if (kwnames != NULL) {
+        Py_ssize_t keywords = PyTuple_Size(kwnames);
+        for (Py_ssize_t i = 0; i < keywords; i++) {
+            if (mqc_parse_keyword(state, parameters, PyTuple_GetItem(kwnames, i),
+                                  args[nargs + i], values) < 0) {
+                return -1;
+            }
+        }
+    }
+    if (parameters->required && values[0] == NULL) {
+        PyErr_Format(PyExc_TypeError, "%s() missing required argument '%U'",
+                     parameters->method, state->words[parameters->words[0]]);
+        return -1;
+    }
+    return 0;
+}
+
+/* Read an integer in [low, high]. A wrong type is TypeError, a wrong value INVALID_VALUE. */
+static int
+mqc_read_long(PyObject *value, const char *parameter, long low, long high, const char *range,
+              long *result)
+{
+    int overflow = 0;
+    PyObject *index = PyNumber_Index(value);
+
+    if (index == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+            PyErr_Format(PyExc_TypeError, "%s must be an integer, not %R", parameter,
+                         (PyObject *)Py_TYPE(value));
+        }
+        return -1;
+    }
+    *result = PyLong_AsLongAndOverflow(index, &overflow);
+    if (overflow == 0 && *result == -1 && PyErr_Occurred()) {
+        Py_DECREF(index);
+        return -1;
+    }
+    if (overflow != 0 || *result < low || *result > high) {
+        mqc_raise_value(parameter, index, range);
+        Py_DECREF(index);
+        return -1;
+    }
+    Py_DECREF(index);
+    return 0;
+}
+
+/* Seconds to nanoseconds, rounded up so that a wait never ends early. */
+static int
+mqc_read_timeout(PyObject *value, int64_t *timeout)
+{
+    double seconds = PyFloat_AsDouble(value);
+
+    if (seconds == -1.0 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (isnan(seconds) || seconds < 0) {
+        PyErr_SetString(PyExc_ValueError, "'timeout' must be a non-negative number");
+        return -1;
+    }
+    if (seconds > 9223372036.0) { /* what int64_t holds, threading.TIMEOUT_MAX */
+        PyErr_SetString(PyExc_OverflowError,
+                        "timeout value is too large; use None to wait for ever");
+        return -1;
+    }
+    *timeout = (int64_t)ceil(seconds * 1e9);
+    return 0;
+}
+
+/* How long a call may wait: 0 to try once, MQC_FOREVER, or nanoseconds. */
+static inline int
+mqc_read_patience(PyObject *block, PyObject *timeout, int64_t *patience)
+{
+    int may_block = 1;
+
+    if (block != NULL && block != Py_True) {
+        may_block = PyObject_IsTrue(block);
+        if (may_block < 0) {
+            return -1;
+        }
+    }
+    if (!may_block) { /* documented: then the timeout is ignored */
+        *patience = 0;
+        return 0;
+    }
+    if (timeout == NULL || timeout == Py_None) {
+        *patience = MQC_FOREVER;
+        return 0;
+    }
+    return mqc_read_timeout(timeout, patience);
+}
+
+/* The spin budget in nanoseconds: the keyword, else the environment, else the default. */
+static int
+mqc_read_spin(PyObject *spin_us, int64_t *spin_ns)
+{
+    long budget = MQC_SPIN_US;
+
+    if (spin_us != NULL && spin_us != Py_None) {
+        budget = PyLong_AsLong(spin_us);
+        if (budget == -1 && PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_OverflowError)) {
+            return -1;
+        }
+        PyErr_Clear();
+    }
+    else {
+        const char *variable = getenv(MQC_SPIN_VARIABLE);
+        if (variable != NULL && *variable != '\0') {
+            char *end;
+            budget = strtol(variable, &end, 10);
+            budget = *end == '\0' ? budget : -1;
+        }
+    }
+    if (budget < 0 || budget > MQC_MOST_SPIN_US) {
+        PyErr_Format(PyExc_ValueError, "spin_us (or " MQC_SPIN_VARIABLE
+                                       ") must be 0 to %d microseconds",
+                     MQC_MOST_SPIN_US);
+        return -1;
+    }
+    *spin_ns = (int64_t)budget * 1000;
+    return 0;
+}
+
+static int
+mqc_read_on_signal(PyObject *value, int *raises)
+{
+    if (value != NULL && !PyUnicode_Check(value)) {
+        PyErr_Format(PyExc_TypeError, "on_signal must be a str, not %R",
+                     (PyObject *)Py_TYPE(value));
+        return -1;
+    }
+    if (value == NULL || PyUnicode_CompareWithASCIIString(value, "raise") == 0) {
+        *raises = 1;
+        return 0;
+    }
+    if (PyUnicode_CompareWithASCIIString(value, "retry") == 0) {
+        *raises = 0;
+        return 0;
+    }
+    PyErr_Format(PyExc_ValueError, "on_signal must be 'raise' or 'retry', not %R", value);
+    return -1;
+}
+
+/* ***** serializers ***** */
+
+enum { MQC_CUSTOM, MQC_PICKLE, MQC_RAW };
+
+typedef struct {
+    int kind;
+    PyObject *object; /* what the constructor was given */
+    PyObject *dumps;
+    PyObject *loads;
+} mqc_serializer;
+
+/* Which of the serializers that need no call this is. The mark counts only in the class that
+ * made it: a subclass may well dump otherwise. */
+static int
+mqc_serializer_kind(PyObject *object)
+{
+    PyObject *type = PyType_Check(object) ? object : (PyObject *)Py_TYPE(object);
+    PyObject *attributes = PyObject_GetAttrString(type, "__dict__");
+    PyObject *mark = NULL;
+    int kind = MQC_CUSTOM;
+
+    if (attributes != NULL) {
+        mark = PyMapping_GetItemString(attributes, "__mq_serializer__");
+        Py_DECREF(attributes);
+    }
+    PyErr_Clear();
+    if (mark != NULL && PyUnicode_Check(mark)) {
+        if (PyUnicode_CompareWithASCIIString(mark, "pickle") == 0) {
+            kind = MQC_PICKLE;
+        }
+        else if (PyUnicode_CompareWithASCIIString(mark, "raw") == 0) {
+            kind = MQC_RAW;
+        }
+    }
+    Py_XDECREF(mark);
+    return kind;
+}
+
+static PyObject *
+mqc_serializer_method(PyObject *object, const char *name)
+{
+    PyObject *method = PyObject_GetAttrString(object, name);
+
+    if (method != NULL && !PyCallable_Check(method)) {
+        Py_CLEAR(method);
+        PyErr_Format(PyExc_TypeError, "%s of serializer %R is not callable", name, object);
+    }
+    else if (method == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Format(PyExc_TypeError,
+                     "a serializer needs dumps(obj) and loads(data); %R has no %s", object,
+                     name);
+    }
+    return method;
+}
+
+static void
+mqc_serializer_clear(mqc_serializer *serializer)
+{
+    Py_CLEAR(serializer->object);
+    Py_CLEAR(serializer->dumps);
+    Py_CLEAR(serializer->loads);
+}
+
+static int
+mqc_serializer_init(const mqc_state *state, mqc_serializer *serializer, PyObject *object)
+{
+    if (object == NULL || object == Py_None) {
+        object = state->PickleSerializer;
+    }
+    *serializer = (mqc_serializer){
+        .kind = mqc_serializer_kind(object),
+        .object = Py_NewRef(object),
+    };
+    if (serializer->kind == MQC_PICKLE) {
+        serializer->dumps = Py_NewRef(state->dumps);
+        serializer->loads = Py_NewRef(state->loads);
+        return 0;
+    }
+    serializer->dumps = mqc_serializer_method(object, "dumps");
+    if (serializer->dumps != NULL) {
+        serializer->loads = mqc_serializer_method(object, "loads");
+    }
+    if (serializer->loads == NULL) {
+        mqc_serializer_clear(serializer);
+        return -1;
+    }
+    return 0;
+}
+
+/* The bytes to send, and who keeps them alive. */
+typedef struct {
+    const char *data;
+    Py_ssize_t size;
+    PyObject *owner;
+    int has_view;
+    Py_buffer view;
+} mqc_payload;
+
+static inline void
+mqc_payload_release(mqc_payload *payload)
+{
+    if (payload->has_view) {
+        PyBuffer_Release(&payload->view);
+    }
+    Py_XDECREF(payload->owner);
+}
+
+/* Point the payload into its owner, which is what a serializer returned. */
+static int
+mqc_payload_view(mqc_payload *payload, int kind)
+{
+    PyObject *owner = payload->owner;
+
+    if (PyBytes_CheckExact(owner)) {
+        payload->data = PyBytes_AsString(owner);
+        payload->size = PyBytes_Size(owner);
+        return 0;
+    }
+    if (PyUnicode_Check(owner) && kind != MQC_RAW) {
+        payload->data = PyUnicode_AsUTF8AndSize(owner, &payload->size);
+        return payload->data == NULL ? -1 : 0;
+    }
+    if (!PyObject_CheckBuffer(owner)) {
+        PyErr_Format(PyExc_TypeError,
+                     kind == MQC_RAW ? "RawSerializer takes a bytes-like object, not %R"
+                                     : "the serializer must return bytes or str, not %R",
+                     (PyObject *)Py_TYPE(owner));
+        return -1;
+    }
+    if (PyObject_GetBuffer(owner, &payload->view, PyBUF_SIMPLE) < 0) {
+        return -1;
+    }
+    payload->has_view = 1;
+    payload->data = payload->view.buf;
+    payload->size = payload->view.len;
+    return 0;
+}
+
+/* Serialize an item. The protocol may be NULL and counts for pickle alone. */
+static inline int
+mqc_encode(const mqc_state *state, const mqc_serializer *serializer, PyObject *item,
+           PyObject *protocol, mqc_payload *payload)
+{
+    payload->has_view = 0;
+    switch (serializer->kind) {
+    case MQC_RAW:
+        payload->owner = Py_NewRef(item);
+        break;
+    case MQC_PICKLE:
+        payload->owner = PyObject_CallFunctionObjArgs(
+            serializer->dumps, item, protocol == NULL ? state->protocol : protocol, NULL);
+        break;
+    default:
+        payload->owner = PyObject_CallFunctionObjArgs(serializer->dumps, item, NULL);
+    }
+    if (payload->owner == NULL) {
+        return -1;
+    }
+    if (mqc_payload_view(payload, serializer->kind) < 0) {
+        mqc_payload_release(payload);
+        return -1;
+    }
+    return 0;
+}
+
+/* Replace what the serializer raised by a DecodeError that holds the message. An exception
+ * that is no error of the serializer's (KeyboardInterrupt, SystemExit) stays what it is. */
+static void
+mqc_raise_decode(const mqc_state *state, PyObject *queue, PyObject *data, const char *place,
+                 long value)
+{
+    PyObject *type, *cause, *traceback, *args, *kwargs, *exception = NULL;
+
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+        return;
+    }
+    PyErr_Fetch(&type, &cause, &traceback);
+    PyErr_NormalizeException(&type, &cause, &traceback);
+    if (traceback != NULL) {
+        PyException_SetTraceback(cause, traceback);
+    }
+    args = Py_BuildValue("OOO", queue, cause, data);
+    kwargs = Py_BuildValue("{sl}", place, value);
+    if (args != NULL && kwargs != NULL) {
+        exception = PyObject_Call(state->decode_error, args, kwargs);
+    }
+    if (exception != NULL) {
+        PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+        Py_DECREF(exception);
+    }
+    Py_XDECREF(args);
+    Py_XDECREF(kwargs);
+    Py_XDECREF(type);
+    Py_XDECREF(cause);
+    Py_XDECREF(traceback);
+}
+
+/* Turn a received message into an item; place and value say where it stood. */
+static inline PyObject *
+mqc_decode(const mqc_state *state, const mqc_serializer *serializer, PyObject *queue,
+           const char *data, Py_ssize_t size, const char *place, long value)
+{
+    PyObject *item, *bytes = PyBytes_FromStringAndSize(data, size);
+
+    if (bytes == NULL || serializer->kind == MQC_RAW) {
+        return bytes;
+    }
+    item = PyObject_CallFunctionObjArgs(serializer->loads, bytes, NULL);
+    if (item == NULL) {
+        mqc_raise_decode(state, queue, bytes, place, value);
+    }
+    Py_DECREF(bytes);
+    return item;
+}
+
+/* ***** moving a message ***** */
+
+static void
+mqc_thread_destroy(PyObject *capsule)
+{
+    mqc_thread *thread = PyCapsule_GetPointer(capsule, NULL);
+
+    /* A child of fork inherits this record but not the timer. */
+    if (thread->has_timer && thread->forks == mqc_forks) {
+        syscall(SYS_timer_delete, thread->timer);
+    }
+    PyMem_Free(thread);
+}
+
+static PyObject *
+mqc_thread_create(void)
+{
+    PyObject *capsule;
+    mqc_thread *thread = PyMem_Malloc(sizeof(*thread));
+
+    if (thread == NULL) {
+        return PyErr_NoMemory();
+    }
+    *thread = (mqc_thread){.tid = (pid_t)syscall(SYS_gettid), .forks = mqc_forks};
+    thread->is_main = thread->tid == getpid();
+    capsule = PyCapsule_New(thread, NULL, mqc_thread_destroy);
+    if (capsule == NULL) {
+        PyMem_Free(thread);
+    }
+    return capsule;
+}
+
+/* This thread's record. It lives in the thread's state dictionary, which Python drops when the
+ * thread ends: that deletes the timer without any libc hook on the end of threads. */
+static mqc_thread *
+mqc_this_thread(const mqc_state *state)
+{
+    PyObject *dictionary = PyThreadState_GetDict();
+    PyObject *capsule;
+    mqc_thread *thread;
+
+    if (dictionary == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    capsule = PyDict_GetItemWithError(dictionary, state->thread_key);
+    if (capsule != NULL) {
+        thread = PyCapsule_GetPointer(capsule, NULL);
+        if (thread->forks == mqc_forks) {
+            return thread;
+        }
+    }
+    else if (PyErr_Occurred()) {
+        return NULL;
+    }
+    capsule = mqc_thread_create();
+    if (capsule == NULL) {
+        return NULL;
+    }
+    thread = PyCapsule_GetPointer(capsule, NULL);
+    if (PyDict_SetItem(dictionary, state->thread_key, capsule) < 0) {
+        thread = NULL;
+    }
+    Py_DECREF(capsule);
+    return thread;
+}
+
+/* One message to move, and how. */
+typedef struct {
+    mqc_gate *gate;
+    int direction; /* MQC_GET or MQC_PUT */
+    mqc_attempt attempt;
+    void *context;
+    int64_t patience; /* nanoseconds, 0 or MQC_FOREVER */
+    int on_signal_raises;
+    int large; /* the copy alone is worth releasing the GIL */
+} mqc_transfer;
+
+/* Run the handlers of signals that arrived. Returns 0 to go on, EINTR to stop, -1 when a
+ * handler raised. Only the main thread runs handlers, so only there is a call interrupted. */
+static int
+mqc_handle_signals(const mqc_transfer *transfer, const mqc_thread *thread)
+{
+    if (PyErr_CheckSignals() < 0) {
+        return -1;
+    }
+    return transfer->on_signal_raises && thread->is_main && transfer->patience != 0 ? EINTR : 0;
+}
+
+enum { MQC_TRY, MQC_SPIN, MQC_SLEEP };
+
+/* One step of the wait, inside the gate and without the GIL. */
+static int
+mqc_step(const mqc_transfer *transfer, int step, int64_t deadline, mqc_thread *thread)
+{
+    mqc_spin *spin = &transfer->gate->spin[transfer->direction];
+    int error = EAGAIN;
+
+    if (step == MQC_TRY) {
+        error = transfer->attempt(transfer->context, 0);
+    }
+    if (error == EAGAIN && transfer->patience != 0 && step != MQC_SLEEP) {
+        error = mqc_spin_until(transfer->gate, spin, transfer->attempt, transfer->context,
+                               deadline);
+    }
+    /* The main thread returns once more to Python between spin and sleep: a handler whose
+     * signal arrived during the spin must not wait for the message. */
+    if (error == EAGAIN && transfer->patience != 0 && (step == MQC_SLEEP || !thread->is_main)) {
+        error = mqc_sleep_until(transfer->gate, spin, transfer->attempt, transfer->context,
+                                deadline, thread);
+    }
+    return error;
+}
+
+/* Go on after a first try that returned error (EAGAIN or EINTR), or after none. */
+static int
+mqc_move_slowly(const mqc_state *state, const mqc_transfer *transfer, int step, int error)
+{
+    mqc_thread *thread = mqc_this_thread(state);
+    int64_t deadline =
+        transfer->patience == MQC_FOREVER ? MQC_FOREVER : mqc_deadline(transfer->patience);
+
+    if (thread == NULL) {
+        return -1;
+    }
+    for (;;) {
+        mqc_waiter waiter;
+
+        if (error == EINTR) {
+            error = mqc_handle_signals(transfer, thread);
+            if (error != 0) {
+                return error;
+            }
+        }
+        error = mqc_enter(transfer->gate, &waiter, thread->tid);
+        if (error != 0) {
+            return error;
+        }
+        Py_BEGIN_ALLOW_THREADS
+        error = mqc_step(transfer, step, deadline, thread);
+        mqc_leave(transfer->gate, &waiter);
+        Py_END_ALLOW_THREADS
+        if (error == EAGAIN && step != MQC_SLEEP && thread->is_main && transfer->patience != 0) {
+            if (PyErr_CheckSignals() < 0) {
+                return -1;
+            }
+            step = MQC_SLEEP;
+        }
+        else if (error != EINTR) {
+            return error;
+        }
+    }
+}
+
+/* Move the message. Returns 0, EAGAIN when it was not to be had in time, another errno, or -1
+ * with an exception set. The common case is one system call under the GIL. */
+static inline int
+mqc_move(const mqc_state *state, const mqc_transfer *transfer)
+{
+    int error;
+
+    if (transfer->large) {
+        return mqc_move_slowly(state, transfer, MQC_TRY, 0);
+    }
+    error = mqc_hold(transfer->gate);
+    if (error != 0) {
+        return error;
+    }
+    error = transfer->attempt(transfer->context, 0);
+    mqc_unhold(transfer->gate);
+    if (error == 0 || (error == EAGAIN && transfer->patience == 0)) {
+        return error;
+    }
+    if (error != EAGAIN && error != EINTR) {
+        return error;
+    }
+    return mqc_move_slowly(state, transfer, error == EINTR ? MQC_TRY : MQC_SPIN, error);
+}
+
+/* Close the gate for good. Returns 0 if it was closed before. */
+static int
+mqc_close_gate(mqc_gate *gate)
+{
+    if (!mqc_shut(gate)) {
+        return 0;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    mqc_drain(gate);
+    Py_END_ALLOW_THREADS
+    return 1;
+}
+
+/* ***** definition ***** */
+
+/* The slots of a module that keeps all it has in its state. An older runtime refuses numbers
+ * that it does not know, and one binary serves them all: so the numbers stand here, newest
+ * first, and mqc_module_slots skips those that the running Python is too old for. */
+#define MQC_MODULE_SLOTS(name, exec)                                                            \
+    static PyModuleDef_Slot name[] = {                                                          \
+        {4 /* Py_mod_gil, 3.13 */, (void *)1 /* Py_MOD_GIL_NOT_USED */},                        \
+        {3 /* Py_mod_multiple_interpreters, 3.12 */, (void *)2 /* PER_INTERPRETER_GIL */},      \
+        {Py_mod_exec, exec},                                                                    \
+        {0, NULL},                                                                              \
+    }
+
+static PyModuleDef_Slot *
+mqc_module_slots(PyModuleDef_Slot *slots)
+{
+    if (Py_Version >= 0x030D0000) {
+        return slots;
+    }
+    return Py_Version >= 0x030C0000 ? slots + 1 : slots + 2;
+}
+
+#endif /* MQC_PYTHON_H */

@@ -1,0 +1,147 @@
+"""What an error says. Imported only when something has gone wrong."""
+
+import contextlib
+import errno
+import os
+from typing import Any
+
+from ._errors import QueueError, system_error
+
+_KERNEL_LIMITS = "/proc/sys/kernel/"
+
+_CAP_SYS_RESOURCE = 24
+
+
+def failure(operation: str, os_errno: int, queue: Any, detail: Any) -> QueueError:
+    """Return the exception for an operation that failed with *os_errno*.
+
+    *queue* is the Queue or None; what *detail* holds depends on the operation.
+    """
+    explain = _EXPLAIN.get(operation, _using)
+    return system_error(os_errno, explain(operation, os_errno, queue, detail))
+
+
+def _argument(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
+    parameter, value, range_ = detail
+    return f"{parameter} must be {range_}; {_shown(value)} was asked for"
+
+
+def _using(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
+    if os_errno == errno.EBADF:
+        return f"cannot {operation}: {queue!r} is not open (any more)"
+    if os_errno == errno.EIDRM:
+        return f"cannot {operation}: {queue!r} has been removed from the kernel"
+    if os_errno == errno.EMSGSIZE:
+        return f"cannot {operation} on {queue!r}: {_too_long(queue, detail)}"
+    if os_errno == errno.EINTR:
+        return (
+            f"{operation} on {queue!r} was interrupted by a signal; Queue(..., "
+            "on_signal='retry') goes on waiting instead"
+        )
+    if os_errno == errno.EBUSY:
+        return (
+            f"cannot {operation}: no free real-time signal to end a wait with; SYSVMQ_SIGNAL can "
+            "name one (it must not have a handler)"
+        )
+    if os_errno in (errno.EACCES, errno.EPERM):
+        return f"cannot {operation} on {queue!r}: its owner and mode do not let this user"
+    return f"cannot {operation} on {queue!r}: {os.strerror(os_errno)}"
+
+
+def _too_long(queue: Any, size: int) -> str:
+    """A message has two limits: the system's, and the room that the whole queue has."""
+    msgmax = _read_limit("msgmax")
+    if size > msgmax:
+        return (
+            f"the message has {size} bytes, and kernel.msgmax = {msgmax}; raise it with "
+            f"'sysctl kernel.msgmax={size}' as root"
+        )
+    return (
+        f"the message has {size} bytes, and the queue's max_bytes is {queue.max_bytes}; its owner can "
+        f"open it with a larger max_bytes, up to kernel.msgmnb = {_read_limit('msgmnb')}"
+    )
+
+
+def _open(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
+    key, max_bytes, create, exclusive = detail
+    explain = {
+        errno.EPERM: _no_max_bytes,
+        errno.EINVAL: _no_max_bytes,
+        errno.ENOSPC: _over_msgmni,
+        errno.ENOMEM: _over_memory,
+        errno.EACCES: _no_permission,
+        errno.ENOENT: _missing,
+        errno.EEXIST: _exists,
+        errno.EIDRM: _removed,
+    }.get(os_errno)
+    words = os.strerror(os_errno) if explain is None else explain(max_bytes)
+    return f"cannot open {f'queue {key}' if key else 'a private queue'}: {words}"
+
+
+def _no_max_bytes(max_bytes: int) -> str:
+    allowed = _read_limit("msgmnb")
+    if max_bytes > allowed and not _may_exceed_limits():
+        return (
+            f"max_bytes={max_bytes} is over kernel.msgmnb = {allowed}; raise it with "
+            f"'sysctl kernel.msgmnb={max_bytes}' as root"
+        )
+    return f"only the queue's owner or creator (or root) may set max_bytes={max_bytes}"
+
+
+def _over_msgmni(max_bytes: int) -> str:
+    allowed = _read_limit("msgmni")
+    return (
+        f"the system has as many queues as kernel.msgmni = {allowed} allows, and one more was "
+        "asked for; remove unused queues (ipcs -q, ipcrm) or raise it with "
+        f"'sysctl kernel.msgmni={allowed * 2}' as root"
+    )
+
+
+def _over_memory(max_bytes: int) -> str:
+    return "the kernel has no memory for one more queue"
+
+
+def _no_permission(max_bytes: int) -> str:
+    return (
+        "it exists, and its owner and mode give this user no right to it; its owner can create "
+        "it with mode=0o660 or the like"
+    )
+
+
+def _missing(max_bytes: int) -> str:
+    return "it does not exist, and create=False was given"
+
+
+def _exists(max_bytes: int) -> str:
+    return "it exists already, and exclusive=True was given"
+
+
+def _removed(max_bytes: int) -> str:
+    return "somebody removed it while it was being opened"
+
+
+def _read_limit(name: str) -> int:
+    with contextlib.suppress(OSError, ValueError), open(_KERNEL_LIMITS + name) as file:
+        return int(file.read())
+    return {"msgmax": 8192, "msgmnb": 16384, "msgmni": 32000}[name]
+
+
+def _may_exceed_limits() -> bool:
+    """Whether this process has CAP_SYS_RESOURCE, which root may lack."""
+    with contextlib.suppress(OSError), open("/proc/self/status") as file:
+        for line in file:
+            if line.startswith("CapEff:"):
+                return bool(int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)
+    return False
+
+
+def _shown(value: object) -> str:
+    """The value in full if it is short: an absurd one must not make an absurd message."""
+    try:
+        text = repr(value)
+    except ValueError:  # an int of more digits than Python converts
+        return "a huge number"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+_EXPLAIN = {"argument": _argument, "open": _open}

@@ -1,0 +1,71 @@
+"""Types of the C module; the docstrings are in the module itself."""
+
+from types import GenericAlias, TracebackType
+from typing import Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar, final
+
+from typing_extensions import disjoint_base
+
+_T = TypeVar("_T")
+
+class _Serializer(Protocol):
+    """Modules such as json, classes with static methods, and objects will all do."""
+
+    def dumps(self, obj: Any, /) -> Any: ...
+    def loads(self, data: bytes, /) -> Any: ...
+
+@final
+class _Attributes(TypedDict):
+    size: int
+    max_bytes: int
+
+@disjoint_base
+class Queue(Generic[_T]):
+    def __init__(
+        self,
+        key: int | None = None,
+        max_bytes: int | None = None,
+        *,
+        serializer: _Serializer | None = None,
+        mode: int = 0o600,
+        create: bool = True,
+        exclusive: bool = False,
+        on_signal: Literal["raise", "retry"] = "raise",
+        spin_us: int | None = None,
+    ) -> None: ...
+    @property
+    def key(self) -> int: ...
+    @property
+    def id(self) -> int: ...
+    @property
+    def max_bytes(self) -> int: ...
+    @property
+    def maxmsgsize(self) -> int: ...
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def serializer(self) -> _Serializer: ...
+    def put(
+        self,
+        item: _T,
+        block: bool = True,
+        msg_type: int = 1,
+        pickle_protocol: int = 1,
+        *,
+        timeout: float | None = None,
+    ) -> None: ...
+    def put_nowait(self, item: _T, msg_type: int = 1, pickle_protocol: int = 1) -> None: ...
+    def get(
+        self, block: bool = True, msg_type: int = 0, *, timeout: float | None = None
+    ) -> _T: ...
+    def get_nowait(self, msg_type: int = 0) -> _T: ...
+    def qattr(self) -> _Attributes: ...
+    def qsize(self) -> int: ...
+    def empty(self) -> bool: ...
+    def close(self) -> None: ...
+    def detach(self) -> None: ...
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        *exc_info: type[BaseException] | BaseException | TracebackType | None,
+    ) -> None: ...

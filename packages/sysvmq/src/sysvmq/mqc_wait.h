@@ -1,0 +1,529 @@
+/* How a call waits: shared word for word by posixmq and sysvmq, and free of Python.
+ *
+ * A call that would block first spins: it tries again for some tens of microseconds, because
+ * waking a sleeping process costs far more than a try. Then it sleeps in the kernel's own
+ * blocking call, where a message is handed to exactly one waiter, first come first served.
+ *
+ * Two things must end such a sleep that the kernel does not offer: a deadline on
+ * CLOCK_MONOTONIC (mq_timedreceive(3) knows CLOCK_REALTIME alone, msgrcv(2) no timeout at all)
+ * and close() in another thread. Both send one real-time signal to the sleeping thread, whose
+ * empty handler makes the system call return EINTR. A signal that lands just before the system
+ * call is lost, so both repeat it every millisecond until the call has returned.
+ */
+
+#ifndef MQC_WAIT_H
+#define MQC_WAIT_H
+
+#ifndef __linux__
+#error "this package needs Linux: thread-directed timers (SIGEV_THREAD_ID) end its waits"
+#endif
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef sigev_notify_thread_id /* glibc has the field but not its documented name */
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
+#define MQC_FOREVER INT64_MAX
+#define MQC_MILLISECOND 1000000
+
+/* One attempt at the transfer that context describes. Returns 0 or an errno; EAGAIN where it
+ * would block, which a sleeping attempt never returns. */
+typedef int (*mqc_attempt)(void *context, int may_sleep);
+
+/* A thread that is inside a queue with the GIL released; lives on that thread's stack. */
+typedef struct mqc_waiter {
+    struct mqc_waiter *next, *previous;
+    pid_t tid;
+} mqc_waiter;
+
+/* What a direction of a queue has learnt about spinning. */
+typedef struct {
+    atomic_uint misses; /* spins in a row that did not pay, up to MQC_MOST_MISSES */
+    atomic_uint skip;   /* waits that will not spin at all */
+} mqc_spin;
+
+#define MQC_MOST_MISSES 6
+
+enum { MQC_GET, MQC_PUT };
+
+/* One to each Queue object: who is inside it, and whether anybody may still enter. */
+typedef struct mqc_gate {
+    struct mqc_gate *next, *previous; /* all gates of the process, for the child of a fork */
+    mqc_waiter *waiters;
+    atomic_int inside; /* calls that use the descriptor without the GIL */
+    atomic_int closed;
+    atomic_int alone; /* one CPU only: spinning would keep the partner from running */
+    int64_t spin_ns;
+    mqc_spin spin[2];
+} mqc_gate;
+
+/* What a thread keeps between its sleeps. */
+typedef struct {
+    pid_t tid;
+    int is_main; /* Python runs signal handlers in this thread */
+    int has_timer;
+    int timer;
+    unsigned forks; /* mqc_forks when this was made: another number means a copy in a child */
+} mqc_thread;
+
+/* The lock guards the lists of gates and waiters and the claiming of the signal. It is never
+ * held while a thread sleeps, waits for the GIL or runs Python. */
+static pthread_mutex_t mqc_lock = PTHREAD_MUTEX_INITIALIZER;
+static mqc_gate *mqc_gates;
+static unsigned mqc_forks;
+static atomic_int mqc_signal;
+
+static int64_t
+mqc_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static int64_t
+mqc_deadline(int64_t timeout)
+{
+    int64_t now = mqc_now();
+
+    return timeout >= MQC_FOREVER - now ? MQC_FOREVER : now + timeout;
+}
+
+/* ***** fork ***** */
+
+/* The child has only the thread that forked, and that one was outside every queue. Holding the
+ * lock over the fork means that the child never sees a list half changed. */
+
+static void
+mqc_before_fork(void)
+{
+    pthread_mutex_lock(&mqc_lock);
+}
+
+static void
+mqc_in_parent(void)
+{
+    pthread_mutex_unlock(&mqc_lock);
+}
+
+static void
+mqc_in_child(void)
+{
+    mqc_forks++;
+    for (mqc_gate *gate = mqc_gates; gate != NULL; gate = gate->next) {
+        gate->waiters = NULL;
+        atomic_store(&gate->inside, 0);
+    }
+    pthread_mutex_unlock(&mqc_lock);
+}
+
+/* Called by each interpreter that loads the module; the handlers are the process's. */
+static void
+mqc_watch_forks(void)
+{
+    static atomic_flag watched = ATOMIC_FLAG_INIT;
+
+    if (!atomic_flag_test_and_set(&watched)) {
+        pthread_atfork(mqc_before_fork, mqc_in_parent, mqc_in_child);
+    }
+}
+
+/* ***** gates ***** */
+
+static void
+mqc_gate_register(mqc_gate *gate)
+{
+    pthread_mutex_lock(&mqc_lock);
+    gate->previous = NULL;
+    gate->next = mqc_gates;
+    if (mqc_gates != NULL) {
+        mqc_gates->previous = gate;
+    }
+    mqc_gates = gate;
+    atomic_store(&gate->closed, 1);
+    pthread_mutex_unlock(&mqc_lock);
+}
+
+static void
+mqc_gate_unregister(mqc_gate *gate)
+{
+    pthread_mutex_lock(&mqc_lock);
+    if (gate->previous != NULL) {
+        gate->previous->next = gate->next;
+    }
+    else {
+        mqc_gates = gate->next;
+    }
+    if (gate->next != NULL) {
+        gate->next->previous = gate->previous;
+    }
+    pthread_mutex_unlock(&mqc_lock);
+}
+
+/* Enter before the GIL is released; EBADF once the gate is closed. */
+static int
+mqc_enter(mqc_gate *gate, mqc_waiter *waiter, pid_t tid)
+{
+    int error = EBADF;
+
+    waiter->tid = tid;
+    pthread_mutex_lock(&mqc_lock);
+    if (!atomic_load(&gate->closed)) {
+        error = 0;
+        waiter->previous = NULL;
+        waiter->next = gate->waiters;
+        if (waiter->next != NULL) {
+            waiter->next->previous = waiter;
+        }
+        gate->waiters = waiter;
+        atomic_fetch_add(&gate->inside, 1);
+    }
+    pthread_mutex_unlock(&mqc_lock);
+    return error;
+}
+
+/* Leave before the GIL is taken: whoever closes the gate may wait for this with the GIL. */
+static void
+mqc_leave(mqc_gate *gate, mqc_waiter *waiter)
+{
+    pthread_mutex_lock(&mqc_lock);
+    if (waiter->previous != NULL) {
+        waiter->previous->next = waiter->next;
+    }
+    else {
+        gate->waiters = waiter->next;
+    }
+    if (waiter->next != NULL) {
+        waiter->next->previous = waiter->previous;
+    }
+    atomic_fetch_sub(&gate->inside, 1);
+    pthread_mutex_unlock(&mqc_lock);
+}
+
+/* A short use of the descriptor that never releases the GIL needs no entry, unless there is
+ * no GIL that keeps close() away. */
+static inline int
+mqc_hold(mqc_gate *gate)
+{
+#ifdef Py_GIL_DISABLED
+    atomic_fetch_add(&gate->inside, 1);
+    if (atomic_load(&gate->closed)) {
+        atomic_fetch_sub(&gate->inside, 1);
+        return EBADF;
+    }
+    return 0;
+#else
+    return atomic_load_explicit(&gate->closed, memory_order_relaxed) ? EBADF : 0;
+#endif
+}
+
+static inline void
+mqc_unhold(mqc_gate *gate)
+{
+#ifdef Py_GIL_DISABLED
+    atomic_fetch_sub(&gate->inside, 1);
+#else
+    (void)gate;
+#endif
+}
+
+/* Let nobody enter any more. Returns 0 if the gate was closed before. */
+static int
+mqc_shut(mqc_gate *gate)
+{
+    int was_closed;
+
+    pthread_mutex_lock(&mqc_lock);
+    was_closed = atomic_exchange(&gate->closed, 1);
+    pthread_mutex_unlock(&mqc_lock);
+    return !was_closed;
+}
+
+/* Wake everybody inside a shut gate until all have left. Call it without the GIL. */
+static void
+mqc_drain(mqc_gate *gate)
+{
+    const struct timespec pause = {.tv_nsec = MQC_MILLISECOND};
+
+    while (atomic_load(&gate->inside) > 0) {
+        pthread_mutex_lock(&mqc_lock);
+        for (mqc_waiter *waiter = gate->waiters; waiter != NULL; waiter = waiter->next) {
+            int number = atomic_load(&mqc_signal);
+            if (number > 0) {
+                syscall(SYS_tgkill, getpid(), waiter->tid, number);
+            }
+        }
+        pthread_mutex_unlock(&mqc_lock);
+        sched_yield();
+        if (atomic_load(&gate->inside) > 0) {
+            nanosleep(&pause, NULL);
+        }
+    }
+}
+
+/* ***** the wake-up signal ***** */
+
+static void
+mqc_wake(int number)
+{
+    (void)number; /* that the system call returns EINTR is all that is wanted */
+}
+
+static int
+mqc_is_free(int number)
+{
+    struct sigaction action;
+
+    return sigaction(number, NULL, &action) == 0 && !(action.sa_flags & SA_SIGINFO) &&
+           action.sa_handler == SIG_DFL;
+}
+
+/* The number to claim: the one that the environment names, or the highest free one. */
+static int
+mqc_choose_signal(void)
+{
+    const char *chosen = getenv(MQC_SIGNAL_VARIABLE);
+
+    if (chosen != NULL && *chosen != '\0') {
+        char *end;
+        long number = strtol(chosen, &end, 10);
+        int valid = *end == '\0' && number > 0 && number <= SIGRTMAX && mqc_is_free((int)number);
+        return valid ? (int)number : 0;
+    }
+    /* The two highest are left to debuggers and memory checkers, which like them. */
+    for (int number = SIGRTMAX - 2; number >= SIGRTMIN; number--) {
+        if (mqc_is_free(number)) {
+            return number;
+        }
+    }
+    return 0;
+}
+
+/* Claim the signal when it is first needed. Returns 0, or EBUSY where none is to be had. */
+static int
+mqc_claim_signal(void)
+{
+    int error = 0;
+
+    if (atomic_load(&mqc_signal) > 0) {
+        return 0;
+    }
+    pthread_mutex_lock(&mqc_lock);
+    if (atomic_load(&mqc_signal) == 0) {
+        struct sigaction action = {.sa_handler = mqc_wake}; /* no SA_RESTART: that is the point */
+        int number = mqc_choose_signal();
+        if (number == 0) {
+            error = EBUSY;
+        }
+        else if (sigaction(number, &action, NULL) < 0) {
+            error = errno;
+        }
+        else {
+            atomic_store(&mqc_signal, number);
+        }
+    }
+    pthread_mutex_unlock(&mqc_lock);
+    return error;
+}
+
+/* The kernel's own layouts, so that a 32-bit build outlives 2038 and no libc version matters. */
+struct mqc_timespec {
+    int64_t seconds;
+    int64_t nanoseconds;
+};
+
+#ifdef SYS_timer_settime64
+#define MQC_SYS_timer_settime SYS_timer_settime64
+#else
+#define MQC_SYS_timer_settime SYS_timer_settime
+#endif
+
+/* Arm the thread's timer for a moment of CLOCK_MONOTONIC, 0 to disarm it. */
+static int
+mqc_timer_set(const mqc_thread *thread, int64_t moment)
+{
+    const struct {
+        struct mqc_timespec interval, value;
+    } setting = {
+        .interval = {.nanoseconds = moment > 0 ? MQC_MILLISECOND : 0},
+        .value = {.seconds = moment / 1000000000, .nanoseconds = moment % 1000000000},
+    };
+
+    if (syscall(MQC_SYS_timer_settime, thread->timer, TIMER_ABSTIME, &setting, NULL) < 0) {
+        return errno;
+    }
+    return 0;
+}
+
+static int
+mqc_timer_arm(mqc_thread *thread, int64_t deadline)
+{
+    if (!thread->has_timer) {
+        struct sigevent event = {
+            .sigev_notify = SIGEV_THREAD_ID,
+            .sigev_signo = atomic_load(&mqc_signal),
+        };
+        event.sigev_notify_thread_id = thread->tid;
+        if (syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &thread->timer) < 0) {
+            return errno == EAGAIN ? ENOMEM : errno; /* EAGAIN has a meaning of its own here */
+        }
+        thread->has_timer = 1;
+    }
+    return mqc_timer_set(thread, deadline);
+}
+
+/* ***** spin ***** */
+
+static int
+mqc_has_one_cpu(void)
+{
+    cpu_set_t cpus;
+
+    /* It fails where the mask is too small for the machine, which then has CPUs enough. */
+    return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) < 2;
+}
+
+static void
+mqc_spin_missed(mqc_spin *spin)
+{
+    unsigned misses = atomic_load(&spin->misses);
+
+    if (misses < MQC_MOST_MISSES) {
+        atomic_store(&spin->misses, ++misses);
+    }
+    atomic_store(&spin->skip, (1u << misses) - 1);
+}
+
+/* A sleep that was short would have been spared by a spin: sooner spin again. */
+static void
+mqc_spin_learn(mqc_gate *gate, mqc_spin *spin, int64_t slept)
+{
+    if (slept < 4 * gate->spin_ns) {
+        unsigned misses = atomic_load(&spin->misses);
+        atomic_store(&spin->misses, misses / 2);
+        atomic_store(&spin->skip, 0);
+    }
+}
+
+static int
+mqc_spin_until(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *context,
+               int64_t deadline)
+{
+    unsigned skip = atomic_load_explicit(&spin->skip, memory_order_relaxed);
+    int64_t end;
+
+    if (gate->spin_ns == 0 || atomic_load_explicit(&gate->alone, memory_order_relaxed)) {
+        return EAGAIN;
+    }
+    if (skip > 0) {
+        atomic_store(&spin->skip, skip - 1);
+        return EAGAIN;
+    }
+    end = mqc_deadline(gate->spin_ns);
+    if (end > deadline) {
+        end = deadline;
+    }
+    do {
+        int error;
+        sched_yield();
+        error = attempt(context, 0);
+        if (error != EAGAIN) {
+            atomic_store_explicit(&spin->misses, 0, memory_order_relaxed);
+            return error;
+        }
+        if (atomic_load_explicit(&gate->closed, memory_order_relaxed)) {
+            return EBADF;
+        }
+    } while (mqc_now() < end);
+    mqc_spin_missed(spin);
+    return EAGAIN;
+}
+
+/* ***** sleep ***** */
+
+/* Let the wake-up signal through in this thread, whatever the program has blocked. On Linux
+ * sigprocmask(2) is the thread's own; pthread_sigmask would ask for a newer glibc. */
+static int
+mqc_unblock_signal(sigset_t *before)
+{
+    sigset_t wanted;
+
+    sigemptyset(&wanted);
+    sigaddset(&wanted, atomic_load(&mqc_signal));
+    return sigprocmask(SIG_UNBLOCK, &wanted, before) < 0 ? errno : 0;
+}
+
+static int
+mqc_sleep(mqc_gate *gate, mqc_attempt attempt, void *context, int64_t deadline)
+{
+    int error;
+
+    if (atomic_load(&gate->closed)) {
+        return EBADF;
+    }
+    if (mqc_now() >= deadline) {
+        return EAGAIN;
+    }
+    error = attempt(context, 1);
+    if (error == EINTR && atomic_load(&gate->closed)) {
+        return EBADF;
+    }
+    if (error == EINTR && mqc_now() >= deadline) {
+        return EAGAIN;
+    }
+    return error;
+}
+
+/* Sleep until the attempt succeeds, the deadline passes (EAGAIN), the gate is closed (EBADF),
+ * or a signal of the program's own arrives (EINTR). */
+static int
+mqc_sleep_until(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *context,
+                int64_t deadline, mqc_thread *thread)
+{
+    sigset_t before;
+    int64_t started = mqc_now();
+    int error;
+
+    if (started >= deadline) {
+        return EAGAIN;
+    }
+    atomic_store(&gate->alone, mqc_has_one_cpu());
+    error = mqc_claim_signal();
+    if (error == 0) {
+        error = mqc_unblock_signal(&before);
+    }
+    if (error != 0) {
+        return error;
+    }
+    if (deadline != MQC_FOREVER) {
+        error = mqc_timer_arm(thread, deadline);
+    }
+    if (error == 0) {
+        error = mqc_sleep(gate, attempt, context, deadline);
+        if (deadline != MQC_FOREVER) {
+            mqc_timer_set(thread, 0);
+        }
+    }
+    if (sigismember(&before, atomic_load(&mqc_signal)) == 1) {
+        sigprocmask(SIG_SETMASK, &before, NULL);
+    }
+    if (error == 0) {
+        mqc_spin_learn(gate, spin, mqc_now() - started);
+    }
+    return error;
+}
+
+#endif /* MQC_WAIT_H */

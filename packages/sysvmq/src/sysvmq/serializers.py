@@ -1,0 +1,48 @@
+"""Serializers: how an item becomes the bytes of a message, and back.
+
+A serializer is anything with ``dumps(obj)``, which returns a bytes-like object or a
+``str`` (sent as UTF-8), and ``loads(data)``, which is given the ``bytes`` of one message.
+Modules such as :mod:`json` and :mod:`marshal` work as they are.
+"""
+
+import pickle as _pickle
+
+__all__ = ["PickleSerializer", "RawSerializer"]
+
+
+class PickleSerializer:
+    """Any object that :mod:`pickle` can carry; the default.
+
+    ``Queue.put(..., pickle_protocol=N)`` chooses the protocol, 1 unless told otherwise.
+    Unpickling runs code: read only from queues that nobody else may write to.
+    """
+
+    # The C module calls pickle itself when it finds this mark in a class of its own.
+    __mq_serializer__ = "pickle"
+
+    @staticmethod
+    def dumps(obj: object, protocol: int = 1) -> bytes:
+        """Return the pickle of *obj*."""
+        return _pickle.dumps(obj, protocol)
+
+    @staticmethod
+    def loads(data: bytes) -> object:
+        """Return the object whose pickle is *data*."""
+        return _pickle.loads(data)
+
+
+class RawSerializer:
+    """Bytes-like objects as they are; ``get`` returns ``bytes``."""
+
+    # The C module sends the item's own buffer when it finds this mark.
+    __mq_serializer__ = "raw"
+
+    @staticmethod
+    def dumps(obj: bytes) -> bytes:
+        """Return *obj* itself."""
+        return obj
+
+    @staticmethod
+    def loads(data: bytes) -> bytes:
+        """Return *data* itself."""
+        return data
