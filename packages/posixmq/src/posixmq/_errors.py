@@ -97,14 +97,17 @@ def system_error(os_errno: int, msg: str) -> QueueError:
     return error
 
 
-def decode_error(queue: object, cause: BaseException, data: bytes, **place: int) -> DecodeError:
+def decode_error(queue: str, cause: BaseException, data: bytes, **place: int) -> DecodeError:
     """Return the DecodeError for *data*, which stood at *place* (priority or msg_type)."""
-    (field, value), = place.items()
-    reason = f"{type(cause).__name__}: {cause}"
+    ((field, value),) = place.items()
+    try:
+        reason = f"{type(cause).__name__}: {cause}"
+    except Exception:  # an exception of the serializer's own that cannot be shown
+        reason = type(cause).__name__
     error = DecodeError(
         QueueError.ERROR,
-        f"the serializer refused a message of {len(data)} bytes ({field} {value}) from "
-        f"{queue!r}, whose bytes are in .data: {reason}",
+        f"the serializer refused a message of {len(data)} bytes ({field} {value}) from {queue}, "
+        f"whose bytes are in .data: {reason}",
     )
     error.data = data
     setattr(error, field, value)

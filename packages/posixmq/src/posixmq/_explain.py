@@ -7,6 +7,7 @@ import resource
 from typing import Any
 
 from ._errors import QueueError, system_error
+from ._posixmq import Queue
 
 _MQUEUE_LIMITS = "/proc/sys/fs/mqueue/"
 
@@ -33,7 +34,7 @@ def _argument(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
     return f"{parameter} must be {range_}; {_shown(value)} was asked for"
 
 
-def _name(operation: str, os_errno: int, queue: Any, name: str) -> str:
+def _name(operation: str, os_errno: int, queue: Any, name: Any) -> str:
     size = len(os.fsencode(name)) - 1
     return f"the name is too long: {size} bytes after the slash, and mq_overview(7) allows 255"
 
@@ -51,16 +52,16 @@ def _unlink(operation: str, os_errno: int, queue: Any, name: Any) -> str:
 
 def _using(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
     if os_errno == errno.EBADF:
-        return f"cannot {operation}: {queue!r} is not open (any more)"
+        return f"cannot {operation}: {_name_of(queue)} is not open (any more)"
     if os_errno == errno.EMSGSIZE:
         return (
-            f"cannot {operation}: the message has {detail} bytes, and {queue!r} takes "
+            f"cannot {operation}: the message has {detail} bytes, and {_name_of(queue)} takes "
             f"{queue.maxmsgsize}; maxmsgsize is fixed when a queue is created: unlink it and create "
             "it with a larger maxmsgsize"
         )
     if os_errno == errno.EINTR:
         return (
-            f"{operation} on {queue!r} was interrupted by a signal; Queue(..., "
+            f"{operation} on {_name_of(queue)} was interrupted by a signal; Queue(..., "
             "on_signal='retry') goes on waiting instead"
         )
     if os_errno == errno.EBUSY:
@@ -68,7 +69,7 @@ def _using(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
             f"cannot {operation}: no free real-time signal to end a wait with; POSIXMQ_SIGNAL can "
             "name one (it must not have a handler)"
         )
-    return f"cannot {operation} on {queue!r}: {os.strerror(os_errno)}"
+    return f"cannot {operation} on {_name_of(queue)}: {os.strerror(os_errno)}"
 
 
 def _open(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
@@ -188,6 +189,11 @@ def _descriptors_used_up() -> bool:
     except OSError as error:
         return error.errno == errno.EMFILE
     return False
+
+
+def _name_of(queue: Any) -> str:
+    """The queue as Queue shows it: the repr of a subclass may fail, or come back here."""
+    return Queue.__repr__(queue)
 
 
 def _shown(value: object) -> str:

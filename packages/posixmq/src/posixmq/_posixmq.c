@@ -53,14 +53,6 @@ static struct PyModuleDef posixmq_module;
 /* They go through syscall(2) because glibc's wrappers would tie the wheel to its version 2.34
  * or later. The kernel wants the name without the slash that mq_overview(7) asks for. */
 
-#ifdef SYS_mq_timedsend_time64
-#define SYSTEM_timedsend SYS_mq_timedsend_time64
-#define SYSTEM_timedreceive SYS_mq_timedreceive_time64
-#else
-#define SYSTEM_timedsend SYS_mq_timedsend
-#define SYSTEM_timedreceive SYS_mq_timedreceive
-#endif
-
 /* A deadline long past: the call returns ETIMEDOUT where it would block. O_NONBLOCK would be
  * seen by every process that shares the open file description. */
 static const struct mqc_timespec LONG_PAST;
@@ -112,7 +104,7 @@ send_attempt(void *context, int may_sleep)
     const struct mqc_timespec *timeout = may_sleep ? NULL : &LONG_PAST;
 
     for (;;) {
-        if (syscall(SYSTEM_timedsend, message->fd, message->data, message->size,
+        if (syscall(MQC_SYS_mq_timedsend, message->fd, message->data, message->size,
                     message->priority, timeout) >= 0) {
             return 0;
         }
@@ -143,7 +135,7 @@ receive_attempt(void *context, int may_sleep)
     const struct mqc_timespec *timeout = may_sleep ? NULL : &LONG_PAST;
 
     for (;;) {
-        message->size = syscall(SYSTEM_timedreceive, message->fd, message->buffer,
+        message->size = syscall(MQC_SYS_mq_timedreceive, message->fd, message->buffer,
                                 message->capacity, &message->priority, timeout);
         if (message->size >= 0) {
             return 0;
@@ -162,7 +154,7 @@ receive_attempt(void *context, int may_sleep)
 
 /* ***** names ***** */
 
-#define NAME_RANGE                                                                              \
+#define NAME_RANGE                                                                                 \
     "a slash followed by 1 to 255 bytes without another slash or NUL, as mq_overview(7) says"
 
 /* Returns the name as bytes in the file system's encoding, or NULL with an exception. */
@@ -264,7 +256,7 @@ open_queue(const char *name, const open_request *request, int *fd)
 
 /* Open the queue and learn its real attributes. */
 static int
-Queue_open(Queue *self, const char *name, const open_request *request)
+open_and_look(Queue *self, const char *name, const open_request *request)
 {
     struct mq_attr attributes;
     int fd = -1;
@@ -290,9 +282,8 @@ Queue_open(Queue *self, const char *name, const open_request *request)
 static void
 raise_open(PyObject *name, const open_request *request, int error)
 {
-    PyObject *detail =
-        Py_BuildValue("Ollii", name, request->maxsize, request->maxmsgsize, request->create,
-                      request->exclusive);
+    PyObject *detail = Py_BuildValue("Ollii", name, request->maxsize, request->maxmsgsize,
+                                     request->create, request->exclusive);
 
     if (detail != NULL) {
         mqc_raise("open", error, NULL, detail);
@@ -312,8 +303,8 @@ read_request(PyObject *maxsize, PyObject *maxmsgsize, PyObject *mode, open_reque
         mqc_read_long(maxsize, "maxsize", 1, LONG_MAX, positive, &request->maxsize) < 0) {
         return -1;
     }
-    if (maxmsgsize != NULL && mqc_read_long(maxmsgsize, "maxmsgsize", 1, LONG_MAX, positive,
-                                            &request->maxmsgsize) < 0) {
+    if (maxmsgsize != NULL &&
+        mqc_read_long(maxmsgsize, "maxmsgsize", 1, LONG_MAX, positive, &request->maxmsgsize) < 0) {
         return -1;
     }
     if (mode != NULL &&
@@ -384,6 +375,34 @@ PyDoc_STRVAR(Queue_doc,
              "    DOES_NOT_EXIST, EXISTS; the message names the limit that was hit\n"
              ":raises TypeError, ValueError: for arguments that can never be right\n");
 
+/* Open the queue and put all that the constructor was given in its place. */
+static int
+set_up(Queue *self, PyObject *name, const open_request *request, PyObject *serializer)
+{
+    mqc_serializer methods;
+    PyObject *encoded = encode_name(name);
+    int error;
+
+    if (encoded == NULL) {
+        return -1;
+    }
+    if (mqc_serializer_init(&self->state->common, &methods, serializer) < 0) {
+        Py_DECREF(encoded);
+        return -1;
+    }
+    error = open_and_look(self, PyBytes_AsString(encoded), request);
+    Py_DECREF(encoded);
+    if (error != 0) {
+        mqc_serializer_clear(&methods);
+        raise_open(name, request, error);
+        return -1;
+    }
+    self->serializer = methods;
+    self->name = PyUnicode_FromObject(name); /* a plain str, whose repr never fails */
+    mqc_gate_open(&self->gate);
+    return 0;
+}
+
 static int
 Queue_init(PyObject *op, PyObject *args, PyObject *kwargs)
 {
@@ -391,44 +410,24 @@ Queue_init(PyObject *op, PyObject *args, PyObject *kwargs)
                             "create", "exclusive", "on_signal",  "spin_us",    NULL};
     Queue *self = (Queue *)op;
     PyObject *name, *maxsize = NULL, *maxmsgsize = NULL, *serializer = NULL, *mode = NULL;
-    PyObject *on_signal = NULL, *spin_us = NULL, *encoded;
+    PyObject *on_signal = NULL, *spin_us = NULL;
     open_request request = {.create = 1};
-    mqc_serializer methods;
-    int error;
 
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OO$OOppOO:Queue", names, &name, &maxsize,
                                      &maxmsgsize, &serializer, &mode, &request.create,
                                      &request.exclusive, &on_signal, &spin_us)) {
         return -1;
     }
-    if (self->fd >= 0) {
-        PyErr_SetString(PyExc_RuntimeError, "this Queue is open already; close it first");
+    if (mqc_gate_claim(&self->gate) < 0) {
         return -1;
     }
     if (read_request(maxsize, maxmsgsize, mode, &request) < 0 ||
         mqc_read_on_signal(on_signal, &self->on_signal_raises) < 0 ||
         mqc_read_spin(spin_us, &self->gate.spin_ns) < 0 ||
-        mqc_serializer_init(&self->state->common, &methods, serializer) < 0) {
+        set_up(self, name, &request, serializer) < 0) {
+        mqc_gate_unclaim(&self->gate);
         return -1;
     }
-    encoded = encode_name(name);
-    if (encoded == NULL) {
-        mqc_serializer_clear(&methods);
-        return -1;
-    }
-    error = Queue_open(self, PyBytes_AsString(encoded), &request);
-    Py_DECREF(encoded);
-    if (error != 0) {
-        mqc_serializer_clear(&methods);
-        raise_open(name, &request, error);
-        return -1;
-    }
-    mqc_serializer_clear(&self->serializer);
-    self->serializer = methods;
-    Py_XDECREF(self->name);
-    self->name = Py_NewRef(name);
-    atomic_store(&self->gate.alone, mqc_has_one_cpu());
-    atomic_store(&self->gate.closed, 0);
     return 0;
 }
 
@@ -492,15 +491,24 @@ static PyObject *
 Queue_repr(PyObject *op)
 {
     Queue *self = (Queue *)op;
+    PyObject *type = mqc_type_name(op);
+    PyObject *text;
 
+    if (type == NULL) {
+        return NULL;
+    }
     if (self->name == NULL) {
-        return PyUnicode_FromString("<posixmq.Queue not open>");
+        text = PyUnicode_FromFormat("<%U not open>", type);
     }
-    if (atomic_load(&self->gate.closed)) {
-        return PyUnicode_FromFormat("<posixmq.Queue %R closed>", self->name);
+    else if (atomic_load(&self->gate.closed)) {
+        text = PyUnicode_FromFormat("<%U %R closed>", type, self->name);
     }
-    return PyUnicode_FromFormat("<posixmq.Queue %R maxsize=%ld maxmsgsize=%ld>", self->name,
-                                self->maxsize, self->maxmsgsize);
+    else {
+        text = PyUnicode_FromFormat("<%U %R maxsize=%ld maxmsgsize=%ld>", type, self->name,
+                                    self->maxsize, self->maxmsgsize);
+    }
+    Py_DECREF(type);
+    return text;
 }
 
 PyDoc_STRVAR(Queue_close_doc,
@@ -561,17 +569,66 @@ PyDoc_STRVAR(Queue_exit_doc,
 static PyObject *
 Queue_exit(PyObject *op, PyObject *Py_UNUSED(args))
 {
-    return Queue_close(op, NULL);
+    PyObject *result = PyObject_CallMethod(op, "close", NULL); /* a subclass may have its own */
+
+    if (result == NULL) {
+        return NULL;
+    }
+    Py_DECREF(result); /* were it true, it would swallow the block's exception */
+    Py_RETURN_NONE;
 }
 
 /* ***** send and receive ***** */
 
+/* Raise what a put that returned error ended with. */
+static void
+raise_put(Queue *self, int error, size_t size)
+{
+    PyObject *detail;
+
+    if (error == EAGAIN) {
+        PyErr_SetNone(self->state->common.Full);
+        return;
+    }
+    if (error < 0) {
+        return; /* an exception is set */
+    }
+    detail = PyLong_FromSize_t(size);
+    if (detail != NULL) {
+        mqc_raise("put", error, (PyObject *)self, detail);
+        Py_DECREF(detail);
+    }
+}
+
+static int
+send_payload(Queue *self, const mqc_payload *payload, unsigned priority, int64_t patience)
+{
+    outgoing message = {
+        .fd = self->fd,
+        .data = payload->data,
+        .size = (size_t)payload->size,
+        .priority = priority,
+    };
+
+    if (payload->size > self->maxmsgsize) {
+        return EMSGSIZE;
+    }
+    return mqc_move(&self->state->common, &(mqc_transfer){
+                                              .gate = &self->gate,
+                                              .direction = MQC_PUT,
+                                              .attempt = send_attempt,
+                                              .context = &message,
+                                              .patience = patience,
+                                              .on_signal_raises = self->on_signal_raises,
+                                              .large = payload->size > MQC_LARGE,
+                                          });
+}
+
 static PyObject *
 put_item(Queue *self, PyObject *item, int64_t patience, PyObject *priority, PyObject *protocol)
 {
-    mqc_state *state = &self->state->common;
     mqc_payload payload;
-    outgoing message;
+    size_t size;
     int error;
     long level = 0;
 
@@ -583,47 +640,20 @@ put_item(Queue *self, PyObject *item, int64_t patience, PyObject *priority, PyOb
         mqc_raise("put", EBADF, (PyObject *)self, NULL);
         return NULL;
     }
-    if (mqc_encode(state, &self->serializer, item, protocol, &payload) < 0) {
+    if (mqc_encode(&self->state->common, &self->serializer, item, protocol, &payload) < 0) {
         return NULL;
     }
-    message = (outgoing){
-        .fd = self->fd,
-        .data = payload.data,
-        .size = (size_t)payload.size,
-        .priority = (unsigned)level,
-    };
-    error = EMSGSIZE;
-    if (payload.size <= self->maxmsgsize) {
-        error = mqc_move(state, &(mqc_transfer){
-                                    .gate = &self->gate,
-                                    .direction = MQC_PUT,
-                                    .attempt = send_attempt,
-                                    .context = &message,
-                                    .patience = patience,
-                                    .on_signal_raises = self->on_signal_raises,
-                                    .large = payload.size > MQC_LARGE,
-                                });
-    }
+    size = (size_t)payload.size;
+    error = send_payload(self, &payload, (unsigned)level, patience);
     mqc_payload_release(&payload);
     if (error == 0) {
         Py_RETURN_NONE;
     }
-    if (error == EAGAIN) {
-        PyErr_SetNone(state->Full);
-    }
-    else if (error == EMSGSIZE) {
-        PyObject *size = PyLong_FromSize_t(message.size);
-        if (size != NULL) {
-            mqc_raise("put", error, (PyObject *)self, size);
-            Py_DECREF(size);
-        }
-    }
-    else if (error > 0) {
-        mqc_raise("put", error, (PyObject *)self, NULL);
-    }
+    raise_put(self, error, size);
     return NULL;
 }
 
+/* Wait for a message; -1 with an exception where there is none. */
 static int
 receive_message(Queue *self, incoming *message, int64_t patience)
 {
@@ -650,12 +680,14 @@ receive_message(Queue *self, incoming *message, int64_t patience)
     return -1;
 }
 
-static PyObject *
-get_item(Queue *self, int64_t patience)
+/* The bytes of one message. Never inlined: the buffer must be off the stack while the
+ * serializer runs, which may get from a queue itself. */
+static Py_NO_INLINE PyObject *
+receive_bytes(Queue *self, int64_t patience, unsigned *priority)
 {
     char scratch[MQC_SCRATCH];
     incoming message = {.fd = self->fd, .buffer = scratch, .capacity = (size_t)self->maxmsgsize};
-    PyObject *item = NULL;
+    PyObject *bytes = NULL;
 
     if (message.capacity > sizeof(scratch)) {
         message.buffer = PyMem_Malloc(message.capacity);
@@ -664,13 +696,23 @@ get_item(Queue *self, int64_t patience)
         }
     }
     if (receive_message(self, &message, patience) == 0) {
-        item = mqc_decode(&self->state->common, &self->serializer, (PyObject *)self,
-                          message.buffer, message.size, "priority", (long)message.priority);
+        bytes = PyBytes_FromStringAndSize(message.buffer, message.size);
+        *priority = message.priority;
     }
     if (message.buffer != scratch) {
         PyMem_Free(message.buffer);
     }
-    return item;
+    return bytes;
+}
+
+static PyObject *
+get_item(Queue *self, int64_t patience)
+{
+    unsigned priority = 0;
+    PyObject *bytes = receive_bytes(self, patience, &priority);
+
+    return mqc_decode(&self->state->common, &self->serializer, (PyObject *)self, bytes, "priority",
+                      (long)priority);
 }
 
 PyDoc_STRVAR(Queue_put_doc,
@@ -762,7 +804,7 @@ Queue_get_nowait(PyObject *op, PyObject *Py_UNUSED(ignored))
 
 /* ***** attributes ***** */
 
-/* Ask the kernel; -1 with an exception if this handle is closed. */
+/* Ask the kernel; -1 with an exception if it does not say. */
 static int
 read_attributes(Queue *self, struct mq_attr *attributes)
 {
@@ -797,8 +839,7 @@ Queue_qattr(PyObject *op, PyObject *Py_UNUSED(ignored))
         return NULL;
     }
     return Py_BuildValue("{slslsl}", "size", (long)attributes.mq_curmsgs, "max_size",
-                         (long)attributes.mq_maxmsg, "max_msgbytes",
-                         (long)attributes.mq_msgsize);
+                         (long)attributes.mq_maxmsg, "max_msgbytes", (long)attributes.mq_msgsize);
 }
 
 PyDoc_STRVAR(Queue_qsize_doc,
@@ -889,7 +930,7 @@ Queue_get_closed(PyObject *op, void *Py_UNUSED(closure))
 
 /* ***** type spec ***** */
 
-#define METHOD(name, flags)                                                                     \
+#define METHOD(name, flags)                                                                        \
     {#name, (PyCFunction)(void (*)(void))Queue_##name, flags, Queue_##name##_doc}
 
 static PyMethodDef Queue_methods[] = {

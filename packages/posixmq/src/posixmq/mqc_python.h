@@ -12,9 +12,9 @@
 
 #include "mqc_wait.h"
 
-#define MQC_LARGE 65536    /* copies beyond this many bytes are made without the GIL */
-#define MQC_SCRATCH 16384  /* a message up to this many bytes is received on the stack */
-#define MQC_SPIN_US 50     /* the default spin: what waking a sleeping process costs */
+#define MQC_LARGE 65536   /* copies beyond this many bytes are made without the GIL */
+#define MQC_SCRATCH 16384 /* a message up to this many bytes is received on the stack */
+#define MQC_SPIN_US 50    /* the default spin: what waking a sleeping process costs */
 #define MQC_MOST_SPIN_US 1000000
 
 /* ***** module state ***** */
@@ -120,8 +120,26 @@ mqc_state_clear(mqc_state *state)
 
 /* ***** errors ***** */
 
+/* Where nothing can be explained, by lack of memory or descriptors, the bare error must do. */
+static PyObject *
+mqc_plain_error(const char *operation, int error)
+{
+    PyObject *system_error, *exception;
+
+    PyErr_Clear();
+    system_error = mqc_import(MQC_PACKAGE "._errors", "system_error");
+    if (system_error == NULL) {
+        return NULL;
+    }
+    exception =
+        PyObject_CallFunction(system_error, "iN", error,
+                              PyUnicode_FromFormat("cannot %s: %s", operation, strerror(error)));
+    Py_DECREF(system_error);
+    return exception;
+}
+
 /* Raise the QueueError for a system error. What to say is policy and lives in _explain.py: it
- * is given the operation's name, the errno, the queue (or its name, or None) and a detail. */
+ * is given the operation's name, the errno, the queue (or None) and a detail. */
 static void
 mqc_raise(const char *operation, int error, PyObject *queue, PyObject *detail)
 {
@@ -133,6 +151,12 @@ mqc_raise(const char *operation, int error, PyObject *queue, PyObject *detail)
                                           queue == NULL ? Py_None : queue,
                                           detail == NULL ? Py_None : detail);
         Py_DECREF(explain);
+    }
+    if (exception == NULL &&
+        (PyErr_ExceptionMatches(PyExc_MemoryError) || PyErr_ExceptionMatches(PyExc_OSError) ||
+         PyErr_ExceptionMatches(PyExc_ImportError) ||
+         PyErr_ExceptionMatches(PyExc_RecursionError))) {
+        exception = mqc_plain_error(operation, error);
     }
     if (exception != NULL) {
         PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
@@ -150,6 +174,41 @@ mqc_raise_value(const char *parameter, PyObject *value, const char *range)
         mqc_raise("argument", EINVAL, NULL, detail);
         Py_DECREF(detail);
     }
+}
+
+/* ***** objects ***** */
+
+/* The object's class as its repr shows it: "posixmq.Queue", or what a subclass is called. */
+static PyObject *
+mqc_type_name(PyObject *op)
+{
+    PyObject *module = PyObject_GetAttrString((PyObject *)Py_TYPE(op), "__module__");
+    PyObject *name = PyType_GetQualName(Py_TYPE(op));
+    PyObject *whole = NULL;
+
+    if (module != NULL && name != NULL) {
+        whole = PyUnicode_FromFormat("%S.%U", module, name);
+    }
+    Py_XDECREF(module);
+    Py_XDECREF(name);
+    return whole;
+}
+
+/* Let one constructor call in; the next may come only if that one fails. */
+static int
+mqc_gate_claim(mqc_gate *gate)
+{
+    if (atomic_exchange(&gate->claimed, 1)) {
+        PyErr_SetString(PyExc_RuntimeError, "a Queue is opened once; make a new one");
+        return -1;
+    }
+    return 0;
+}
+
+static void
+mqc_gate_unclaim(mqc_gate *gate)
+{
+    atomic_store(&gate->claimed, 0);
 }
 
 /* ***** arguments ***** */
@@ -199,8 +258,7 @@ mqc_parse(const mqc_state *state, const mqc_parameters *parameters, PyObject *co
           Py_ssize_t nargs, PyObject *kwnames, PyObject **values)
 {
     if (nargs > parameters->positional) {
-        PyErr_Format(PyExc_TypeError,
-                     "%s() takes at most %d positional arguments (%zd given)",
+        PyErr_Format(PyExc_TypeError, "%s() takes at most %d positional arguments (%zd given)",
                      parameters->method, parameters->positional, nargs);
         return -1;
     }
@@ -210,15 +268,15 @@ mqc_parse(const mqc_state *state, const mqc_parameters *parameters, PyObject *co
     if (kwnames != NULL) {
         Py_ssize_t keywords = PyTuple_Size(kwnames);
         for (Py_ssize_t i = 0; i < keywords; i++) {
-            if (mqc_parse_keyword(state, parameters, PyTuple_GetItem(kwnames, i),
-                                  args[nargs + i], values) < 0) {
+            if (mqc_parse_keyword(state, parameters, PyTuple_GetItem(kwnames, i), args[nargs + i],
+                                  values) < 0) {
                 return -1;
             }
         }
     }
     if (parameters->required && values[0] == NULL) {
-        PyErr_Format(PyExc_TypeError, "%s() missing required argument '%U'",
-                     parameters->method, state->words[parameters->words[0]]);
+        PyErr_Format(PyExc_TypeError, "%s() missing required argument '%U'", parameters->method,
+                     state->words[parameters->words[0]]);
         return -1;
     }
     return 0;
@@ -306,22 +364,20 @@ mqc_read_spin(PyObject *spin_us, int64_t *spin_ns)
 
     if (spin_us != NULL && spin_us != Py_None) {
         budget = PyLong_AsLong(spin_us);
-        if (budget == -1 && PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_OverflowError)) {
-            return -1;
+        if (budget == -1 && PyErr_Occurred()) {
+            if (!PyErr_ExceptionMatches(PyExc_OverflowError)) {
+                return -1;
+            }
+            PyErr_Clear(); /* so absurd a value is refused like any other below */
         }
-        PyErr_Clear();
     }
     else {
-        const char *variable = getenv(MQC_SPIN_VARIABLE);
-        if (variable != NULL && *variable != '\0') {
-            char *end;
-            budget = strtol(variable, &end, 10);
-            budget = *end == '\0' ? budget : -1;
-        }
+        long variable = mqc_environment_number(MQC_SPIN_VARIABLE);
+        budget = variable >= 0 ? variable : budget;
     }
     if (budget < 0 || budget > MQC_MOST_SPIN_US) {
-        PyErr_Format(PyExc_ValueError, "spin_us (or " MQC_SPIN_VARIABLE
-                                       ") must be 0 to %d microseconds",
+        PyErr_Format(PyExc_ValueError,
+                     "spin_us (or " MQC_SPIN_VARIABLE ") must be 0 to %d microseconds",
                      MQC_MOST_SPIN_US);
         return -1;
     }
@@ -374,7 +430,10 @@ mqc_serializer_kind(PyObject *object)
         mark = PyMapping_GetItemString(attributes, "__mq_serializer__");
         Py_DECREF(attributes);
     }
-    PyErr_Clear();
+    if (mark == NULL &&
+        (PyErr_ExceptionMatches(PyExc_AttributeError) || PyErr_ExceptionMatches(PyExc_KeyError))) {
+        PyErr_Clear();
+    }
     if (mark != NULL && PyUnicode_Check(mark)) {
         if (PyUnicode_CompareWithASCIIString(mark, "pickle") == 0) {
             kind = MQC_PICKLE;
@@ -397,9 +456,8 @@ mqc_serializer_method(PyObject *object, const char *name)
         PyErr_Format(PyExc_TypeError, "%s of serializer %R is not callable", name, object);
     }
     else if (method == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
-        PyErr_Format(PyExc_TypeError,
-                     "a serializer needs dumps(obj) and loads(data); %R has no %s", object,
-                     name);
+        PyErr_Format(PyExc_TypeError, "a serializer needs dumps(obj) and loads(data); %R has no %s",
+                     object, name);
     }
     return method;
 }
@@ -422,6 +480,10 @@ mqc_serializer_init(const mqc_state *state, mqc_serializer *serializer, PyObject
         .kind = mqc_serializer_kind(object),
         .object = Py_NewRef(object),
     };
+    if (PyErr_Occurred()) { /* from the look at a class of the program's own making */
+        mqc_serializer_clear(serializer);
+        return -1;
+    }
     if (serializer->kind == MQC_PICKLE) {
         serializer->dumps = Py_NewRef(state->dumps);
         serializer->loads = Py_NewRef(state->loads);
@@ -514,6 +576,8 @@ mqc_encode(const mqc_state *state, const mqc_serializer *serializer, PyObject *i
     return 0;
 }
 
+static PyObject *Queue_repr(PyObject *op); /* not a subclass's, which may fail or come back here */
+
 /* Replace what the serializer raised by a DecodeError that holds the message. An exception
  * that is no error of the serializer's (KeyboardInterrupt, SystemExit) stays what it is. */
 static void
@@ -530,7 +594,7 @@ mqc_raise_decode(const mqc_state *state, PyObject *queue, PyObject *data, const 
     if (traceback != NULL) {
         PyException_SetTraceback(cause, traceback);
     }
-    args = Py_BuildValue("OOO", queue, cause, data);
+    args = Py_BuildValue("NOO", Queue_repr(queue), cause, data);
     kwargs = Py_BuildValue("{sl}", place, value);
     if (args != NULL && kwargs != NULL) {
         exception = PyObject_Call(state->decode_error, args, kwargs);
@@ -546,12 +610,13 @@ mqc_raise_decode(const mqc_state *state, PyObject *queue, PyObject *data, const 
     Py_XDECREF(traceback);
 }
 
-/* Turn a received message into an item; place and value say where it stood. */
+/* Turn a received message into an item, taking over the reference to its bytes (NULL passes
+ * through); place and value say where it stood. */
 static inline PyObject *
 mqc_decode(const mqc_state *state, const mqc_serializer *serializer, PyObject *queue,
-           const char *data, Py_ssize_t size, const char *place, long value)
+           PyObject *bytes, const char *place, long value)
 {
-    PyObject *item, *bytes = PyBytes_FromStringAndSize(data, size);
+    PyObject *item;
 
     if (bytes == NULL || serializer->kind == MQC_RAW) {
         return bytes;
@@ -578,6 +643,13 @@ mqc_thread_destroy(PyObject *capsule)
     PyMem_Free(thread);
 }
 
+/* Python runs signal handlers in the process's first thread, or in the one that forked. */
+static int
+mqc_in_main_thread(void)
+{
+    return (pid_t)syscall(SYS_gettid) == getpid();
+}
+
 static PyObject *
 mqc_thread_create(void)
 {
@@ -588,7 +660,7 @@ mqc_thread_create(void)
         return PyErr_NoMemory();
     }
     *thread = (mqc_thread){.tid = (pid_t)syscall(SYS_gettid), .forks = mqc_forks};
-    thread->is_main = thread->tid == getpid();
+    thread->is_main = mqc_in_main_thread();
     capsule = PyCapsule_New(thread, NULL, mqc_thread_destroy);
     if (capsule == NULL) {
         PyMem_Free(thread);
@@ -596,39 +668,34 @@ mqc_thread_create(void)
     return capsule;
 }
 
-/* This thread's record. It lives in the thread's state dictionary, which Python drops when the
- * thread ends: that deletes the timer without any libc hook on the end of threads. */
-static mqc_thread *
+/* A new reference to this thread's record, a capsule. It lives in the thread's state dictionary,
+ * which Python drops when the thread ends: that deletes the timer without any libc hook on the
+ * end of threads. A record of another thread is a copy in the child of a fork, or that of a
+ * thread whose Python state a subinterpreter has run in before. */
+static PyObject *
 mqc_this_thread(const mqc_state *state)
 {
     PyObject *dictionary = PyThreadState_GetDict();
-    PyObject *capsule;
-    mqc_thread *thread;
+    PyObject *record;
 
     if (dictionary == NULL) {
-        PyErr_NoMemory();
-        return NULL;
+        return PyErr_NoMemory();
     }
-    capsule = PyDict_GetItemWithError(dictionary, state->thread_key);
-    if (capsule != NULL) {
-        thread = PyCapsule_GetPointer(capsule, NULL);
-        if (thread->forks == mqc_forks) {
-            return thread;
+    record = PyDict_GetItemWithError(dictionary, state->thread_key);
+    if (record != NULL) {
+        const mqc_thread *thread = PyCapsule_GetPointer(record, NULL);
+        if (thread->forks == mqc_forks && thread->tid == (pid_t)syscall(SYS_gettid)) {
+            return Py_NewRef(record);
         }
     }
     else if (PyErr_Occurred()) {
         return NULL;
     }
-    capsule = mqc_thread_create();
-    if (capsule == NULL) {
-        return NULL;
+    record = mqc_thread_create();
+    if (record != NULL && PyDict_SetItem(dictionary, state->thread_key, record) < 0) {
+        Py_CLEAR(record);
     }
-    thread = PyCapsule_GetPointer(capsule, NULL);
-    if (PyDict_SetItem(dictionary, state->thread_key, capsule) < 0) {
-        thread = NULL;
-    }
-    Py_DECREF(capsule);
-    return thread;
+    return record;
 }
 
 /* One message to move, and how. */
@@ -642,77 +709,99 @@ typedef struct {
     int large; /* the copy alone is worth releasing the GIL */
 } mqc_transfer;
 
-/* Run the handlers of signals that arrived. Returns 0 to go on, EINTR to stop, -1 when a
- * handler raised. Only the main thread runs handlers, so only there is a call interrupted. */
-static int
-mqc_handle_signals(const mqc_transfer *transfer, const mqc_thread *thread)
-{
-    if (PyErr_CheckSignals() < 0) {
-        return -1;
-    }
-    return transfer->on_signal_raises && thread->is_main && transfer->patience != 0 ? EINTR : 0;
-}
-
 enum { MQC_TRY, MQC_SPIN, MQC_SLEEP };
 
-/* One step of the wait, inside the gate and without the GIL. */
+/* One step of the wait, inside the gate and without the GIL. The main thread returns to Python
+ * between steps, as a handler whose signal arrived during a spin must not wait for the message;
+ * the others go from spin to sleep in one. */
 static int
-mqc_step(const mqc_transfer *transfer, int step, int64_t deadline, mqc_thread *thread)
+mqc_step(const mqc_transfer *transfer, int step, int64_t spin_end, int64_t deadline,
+         mqc_thread *thread)
 {
     mqc_spin *spin = &transfer->gate->spin[transfer->direction];
     int error = EAGAIN;
 
     if (step == MQC_TRY) {
-        error = transfer->attempt(transfer->context, 0);
+        return transfer->attempt(transfer->context, 0);
     }
-    if (error == EAGAIN && transfer->patience != 0 && step != MQC_SLEEP) {
-        error = mqc_spin_until(transfer->gate, spin, transfer->attempt, transfer->context,
-                               deadline);
+    if (step == MQC_SPIN) {
+        int64_t look = mqc_now() + MQC_LOOK_NS;
+        int64_t slice_end = thread->is_main && look < spin_end ? look : spin_end;
+        error = mqc_spin_on(transfer->gate, spin, transfer->attempt, transfer->context, slice_end,
+                            spin_end);
     }
-    /* The main thread returns once more to Python between spin and sleep: a handler whose
-     * signal arrived during the spin must not wait for the message. */
-    if (error == EAGAIN && transfer->patience != 0 && (step == MQC_SLEEP || !thread->is_main)) {
+    if (error == EAGAIN && (step == MQC_SLEEP || !thread->is_main)) {
         error = mqc_sleep_until(transfer->gate, spin, transfer->attempt, transfer->context,
                                 deadline, thread);
     }
     return error;
 }
 
-/* Go on after a first try that returned error (EAGAIN or EINTR), or after none. */
 static int
-mqc_move_slowly(const mqc_state *state, const mqc_transfer *transfer, int step, int error)
+mqc_step_inside(const mqc_state *state, const mqc_transfer *transfer, int step, int64_t spin_end,
+                int64_t deadline)
 {
-    mqc_thread *thread = mqc_this_thread(state);
-    int64_t deadline =
-        transfer->patience == MQC_FOREVER ? MQC_FOREVER : mqc_deadline(transfer->patience);
+    PyObject *record = mqc_this_thread(state);
+    mqc_thread *thread;
+    mqc_waiter waiter;
+    int error;
 
-    if (thread == NULL) {
+    if (record == NULL) {
         return -1;
     }
-    for (;;) {
-        mqc_waiter waiter;
+    thread = PyCapsule_GetPointer(record, NULL);
+    error = mqc_enter(transfer->gate, &waiter, thread->tid);
+    if (error == 0) {
+        Py_BEGIN_ALLOW_THREADS
+        error = mqc_step(transfer, step, spin_end, deadline, thread);
+        mqc_leave(transfer->gate, &waiter);
+        Py_END_ALLOW_THREADS
+    }
+    /* A daemon thread that outlives the interpreter ends above and keeps its record. */
+    Py_DECREF(record);
+    return error;
+}
 
+/* Run the handlers of signals that arrived. Returns 0 to go on, EINTR to stop, -1 when a
+ * handler raised. Only the main thread runs handlers, so only there is a call interrupted. */
+static int
+mqc_handle_signals(const mqc_transfer *transfer)
+{
+    if (PyErr_CheckSignals() < 0) {
+        return -1;
+    }
+    return transfer->on_signal_raises && transfer->patience != 0 && mqc_in_main_thread() ? EINTR
+                                                                                         : 0;
+}
+
+/* Go on after a first try that returned error (EAGAIN or EINTR), or after none (0). */
+static int
+mqc_move_slowly(const mqc_state *state, const mqc_transfer *transfer, int error)
+{
+    mqc_spin *spin = &transfer->gate->spin[transfer->direction];
+    int64_t deadline =
+        transfer->patience == MQC_FOREVER ? MQC_FOREVER : mqc_deadline(transfer->patience);
+    int64_t spin_end = transfer->patience == 0 ? 0 : mqc_spin_end(transfer->gate, spin, deadline);
+    int step = MQC_TRY;
+
+    for (;;) {
         if (error == EINTR) {
-            error = mqc_handle_signals(transfer, thread);
+            error = mqc_handle_signals(transfer);
             if (error != 0) {
                 return error;
             }
         }
-        error = mqc_enter(transfer->gate, &waiter, thread->tid);
-        if (error != 0) {
-            return error;
-        }
-        Py_BEGIN_ALLOW_THREADS
-        error = mqc_step(transfer, step, deadline, thread);
-        mqc_leave(transfer->gate, &waiter);
-        Py_END_ALLOW_THREADS
-        if (error == EAGAIN && step != MQC_SLEEP && thread->is_main && transfer->patience != 0) {
+        else if (error == EAGAIN) {
             if (PyErr_CheckSignals() < 0) {
                 return -1;
             }
-            step = MQC_SLEEP;
+            step = mqc_now() < spin_end ? MQC_SPIN : MQC_SLEEP;
         }
-        else if (error != EINTR) {
+        error = mqc_step_inside(state, transfer, step, spin_end, deadline);
+        if (error == EAGAIN && (transfer->patience == 0 || step == MQC_SLEEP)) {
+            return error;
+        }
+        if (error != EAGAIN && error != EINTR) {
             return error;
         }
     }
@@ -726,7 +815,7 @@ mqc_move(const mqc_state *state, const mqc_transfer *transfer)
     int error;
 
     if (transfer->large) {
-        return mqc_move_slowly(state, transfer, MQC_TRY, 0);
+        return mqc_move_slowly(state, transfer, 0);
     }
     error = mqc_hold(transfer->gate);
     if (error != 0) {
@@ -740,7 +829,7 @@ mqc_move(const mqc_state *state, const mqc_transfer *transfer)
     if (error != EAGAIN && error != EINTR) {
         return error;
     }
-    return mqc_move_slowly(state, transfer, error == EINTR ? MQC_TRY : MQC_SPIN, error);
+    return mqc_move_slowly(state, transfer, error);
 }
 
 /* Close the gate for good. Returns 0 if it was closed before. */
@@ -761,12 +850,12 @@ mqc_close_gate(mqc_gate *gate)
 /* The slots of a module that keeps all it has in its state. An older runtime refuses numbers
  * that it does not know, and one binary serves them all: so the numbers stand here, newest
  * first, and mqc_module_slots skips those that the running Python is too old for. */
-#define MQC_MODULE_SLOTS(name, exec)                                                            \
-    static PyModuleDef_Slot name[] = {                                                          \
-        {4 /* Py_mod_gil, 3.13 */, (void *)1 /* Py_MOD_GIL_NOT_USED */},                        \
-        {3 /* Py_mod_multiple_interpreters, 3.12 */, (void *)2 /* PER_INTERPRETER_GIL */},      \
-        {Py_mod_exec, exec},                                                                    \
-        {0, NULL},                                                                              \
+#define MQC_MODULE_SLOTS(name, exec)                                                               \
+    static PyModuleDef_Slot name[] = {                                                             \
+        {4 /* Py_mod_gil, 3.13 */, (void *)1 /* Py_MOD_GIL_NOT_USED */},                           \
+        {3 /* Py_mod_multiple_interpreters, 3.12 */, (void *)2 /* PER_INTERPRETER_GIL */},         \
+        {Py_mod_exec, exec},                                                                       \
+        {0, NULL},                                                                                 \
     }
 
 static PyModuleDef_Slot *

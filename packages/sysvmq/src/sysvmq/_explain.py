@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from ._errors import QueueError, system_error
+from ._sysvmq import Queue
 
 _KERNEL_LIMITS = "/proc/sys/kernel/"
 
@@ -28,14 +29,14 @@ def _argument(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
 
 def _using(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
     if os_errno == errno.EBADF:
-        return f"cannot {operation}: {queue!r} is not open (any more)"
+        return f"cannot {operation}: {_name_of(queue)} is not open (any more)"
     if os_errno == errno.EIDRM:
-        return f"cannot {operation}: {queue!r} has been removed from the kernel"
+        return f"cannot {operation}: {_name_of(queue)} has been removed from the kernel"
     if os_errno == errno.EMSGSIZE:
-        return f"cannot {operation} on {queue!r}: {_too_long(queue, detail)}"
+        return f"cannot {operation} on {_name_of(queue)}: {_too_long(queue, detail)}"
     if os_errno == errno.EINTR:
         return (
-            f"{operation} on {queue!r} was interrupted by a signal; Queue(..., "
+            f"{operation} on {_name_of(queue)} was interrupted by a signal; Queue(..., "
             "on_signal='retry') goes on waiting instead"
         )
     if os_errno == errno.EBUSY:
@@ -44,8 +45,8 @@ def _using(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
             "name one (it must not have a handler)"
         )
     if os_errno in (errno.EACCES, errno.EPERM):
-        return f"cannot {operation} on {queue!r}: its owner and mode do not let this user"
-    return f"cannot {operation} on {queue!r}: {os.strerror(os_errno)}"
+        return f"cannot {operation} on {_name_of(queue)}: its owner and mode do not let this user"
+    return f"cannot {operation} on {_name_of(queue)}: {os.strerror(os_errno)}"
 
 
 def _too_long(queue: Any, size: int) -> str:
@@ -133,6 +134,11 @@ def _may_exceed_limits() -> bool:
             if line.startswith("CapEff:"):
                 return bool(int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)
     return False
+
+
+def _name_of(queue: Any) -> str:
+    """The queue as Queue shows it: the repr of a subclass may fail, or come back here."""
+    return Queue.__repr__(queue)
 
 
 def _shown(value: object) -> str:

@@ -34,8 +34,8 @@ typedef struct {
     mqc_gate gate;
     int id;
     int on_signal_raises;
-    unsigned long key; /* 0 for a private queue */
-    long max_bytes;    /* as last seen; LONG_MAX where this user may not look */
+    unsigned long key;     /* 0 for a private queue */
+    atomic_long max_bytes; /* as last seen; LONG_MAX where this user may not look */
     atomic_size_t longest; /* the receive buffer to start with: grows with what arrives */
     mqc_serializer serializer;
     PyObject *weakrefs;
@@ -68,14 +68,19 @@ system_msgmax(void)
     struct msginfo information;
 
     /* IPC_INFO needs no permission. */
-    return msgctl(0, IPC_INFO, (struct msqid_ds *)&information) < 0 ? LONG_MAX
-                                                                    : information.msgmax;
+    return msgctl(0, IPC_INFO, (struct msqid_ds *)&information) < 0 ? LONG_MAX : information.msgmax;
 }
 
 static int
 system_stat(int id, struct msqid_ds *status)
 {
     return msgctl(id, IPC_STAT, status) < 0 ? removed_or(errno) : 0;
+}
+
+static long
+capacity(const struct msqid_ds *status)
+{
+    return status->msg_qbytes > LONG_MAX ? LONG_MAX : (long)status->msg_qbytes;
 }
 
 static int
@@ -232,7 +237,7 @@ open_queue(open_request *request, int *id)
     for (;;) {
         int error;
 
-        if (request->create) {
+        if (request->create || key == IPC_PRIVATE) { /* a private queue is always a new one */
             *id = msgget(key, IPC_CREAT | IPC_EXCL | (int)request->mode);
             if (*id >= 0) {
                 request->created = 1;
@@ -263,15 +268,11 @@ open_and_size_queue(open_request *request, int *id, long *max_bytes)
             system_remove(*id);
         }
     }
-    if (error != 0) {
-        return error;
+    if (error == 0) {
+        error = system_stat(*id, &status);
+        *max_bytes = error == 0 ? capacity(&status) : LONG_MAX;
+        error = error == EACCES ? 0 : error; /* a writer who may not look */
     }
-    error = system_stat(*id, &status);
-    if (error == EACCES) { /* a writer who may not look */
-        *max_bytes = LONG_MAX;
-        return 0;
-    }
-    *max_bytes = status.msg_qbytes > LONG_MAX ? LONG_MAX : (long)status.msg_qbytes;
     return error;
 }
 
@@ -294,13 +295,13 @@ read_request(PyObject *key, PyObject *max_bytes, PyObject *mode, open_request *r
 
     request->mode = 0600;
     if (key != NULL && key != Py_None &&
-        mqc_read_long(key, "key", 0, MOST_KEY, "0 (private) to 4294967295", &number) < 0) {
+        mqc_read_long(key, "key", 0, MOST_KEY, "0 (private) or a positive key of 32 bits",
+                      &number) < 0) {
         return -1;
     }
     request->key = (unsigned long)number;
     if (max_bytes != NULL && max_bytes != Py_None &&
-        mqc_read_long(max_bytes, "max_bytes", 1, LONG_MAX, "1 or more", &request->max_bytes) <
-            0) {
+        mqc_read_long(max_bytes, "max_bytes", 1, LONG_MAX, "1 or more", &request->max_bytes) < 0) {
         return -1;
     }
     if (mode != NULL &&
@@ -371,6 +372,35 @@ PyDoc_STRVAR(Queue_doc,
              "    DOES_NOT_EXIST, EXISTS; the message names the limit that was hit\n"
              ":raises TypeError, ValueError: for arguments that can never be right\n");
 
+/* Open the queue and put all that the constructor was given in its place. */
+static int
+set_up(Queue *self, open_request *request, PyObject *serializer)
+{
+    mqc_serializer methods;
+    long max_bytes = 0;
+    int error, id;
+
+    if (mqc_serializer_init(&self->state->common, &methods, serializer) < 0) {
+        return -1;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    do {
+        error = open_and_size_queue(request, &id, &max_bytes);
+    } while (error == EIDRM && request->create); /* somebody removed it meanwhile: once more */
+    Py_END_ALLOW_THREADS
+    if (error != 0) {
+        mqc_serializer_clear(&methods);
+        raise_open(request, error);
+        return -1;
+    }
+    self->serializer = methods;
+    self->id = id;
+    self->key = request->key;
+    atomic_store(&self->max_bytes, max_bytes);
+    mqc_gate_open(&self->gate);
+    return 0;
+}
+
 static int
 Queue_init(PyObject *op, PyObject *args, PyObject *kwargs)
 {
@@ -380,38 +410,21 @@ Queue_init(PyObject *op, PyObject *args, PyObject *kwargs)
     PyObject *key = NULL, *max_bytes = NULL, *serializer = NULL, *mode = NULL;
     PyObject *on_signal = NULL, *spin_us = NULL;
     open_request request = {.create = 1};
-    mqc_serializer methods;
-    int error, id;
 
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO$OOppOO:Queue", names, &key, &max_bytes,
                                      &serializer, &mode, &request.create, &request.exclusive,
                                      &on_signal, &spin_us)) {
         return -1;
     }
-    if (!atomic_load(&self->gate.closed)) {
-        PyErr_SetString(PyExc_RuntimeError, "this Queue is open already; detach it first");
+    if (mqc_gate_claim(&self->gate) < 0) {
         return -1;
     }
     if (read_request(key, max_bytes, mode, &request) < 0 ||
         mqc_read_on_signal(on_signal, &self->on_signal_raises) < 0 ||
-        mqc_read_spin(spin_us, &self->gate.spin_ns) < 0 ||
-        mqc_serializer_init(&self->state->common, &methods, serializer) < 0) {
+        mqc_read_spin(spin_us, &self->gate.spin_ns) < 0 || set_up(self, &request, serializer) < 0) {
+        mqc_gate_unclaim(&self->gate);
         return -1;
     }
-    Py_BEGIN_ALLOW_THREADS
-    error = open_and_size_queue(&request, &id, &self->max_bytes);
-    Py_END_ALLOW_THREADS
-    if (error != 0) {
-        mqc_serializer_clear(&methods);
-        raise_open(&request, error);
-        return -1;
-    }
-    mqc_serializer_clear(&self->serializer);
-    self->serializer = methods;
-    self->id = id;
-    self->key = request.key;
-    atomic_store(&self->gate.alone, mqc_has_one_cpu());
-    atomic_store(&self->gate.closed, 0);
     return 0;
 }
 
@@ -456,14 +469,23 @@ Queue_repr(PyObject *op)
 {
     Queue *self = (Queue *)op;
     const char *state = atomic_load(&self->gate.closed) ? " closed" : "";
+    PyObject *type = mqc_type_name(op);
+    PyObject *text;
 
+    if (type == NULL) {
+        return NULL;
+    }
     if (self->id < 0) {
-        return PyUnicode_FromString("<sysvmq.Queue not open>");
+        text = PyUnicode_FromFormat("<%U not open>", type);
     }
-    if (self->key == 0) {
-        return PyUnicode_FromFormat("<sysvmq.Queue private id=%d%s>", self->id, state);
+    else if (self->key == 0) {
+        text = PyUnicode_FromFormat("<%U private id=%d%s>", type, self->id, state);
     }
-    return PyUnicode_FromFormat("<sysvmq.Queue key=%lu id=%d%s>", self->key, self->id, state);
+    else {
+        text = PyUnicode_FromFormat("<%U key=%lu id=%d%s>", type, self->key, self->id, state);
+    }
+    Py_DECREF(type);
+    return text;
 }
 
 PyDoc_STRVAR(Queue_close_doc,
@@ -527,7 +549,14 @@ PyDoc_STRVAR(Queue_exit_doc,
 static PyObject *
 Queue_exit(PyObject *op, PyObject *Py_UNUSED(args))
 {
-    return ((Queue *)op)->key == 0 ? Queue_close(op, NULL) : Queue_detach(op, NULL);
+    const char *farewell = ((Queue *)op)->key == 0 ? "close" : "detach";
+    PyObject *result = PyObject_CallMethod(op, farewell, NULL); /* a subclass may have its own */
+
+    if (result == NULL) {
+        return NULL;
+    }
+    Py_DECREF(result); /* were it true, it would swallow the block's exception */
+    Py_RETURN_NONE;
 }
 
 /* ***** send and receive ***** */
@@ -542,7 +571,7 @@ raise_put(Queue *self, int error, size_t size)
         return;
     }
     if (error < 0) {
-        return; /* a signal handler raised */
+        return; /* an exception is set */
     }
     detail = PyLong_FromSize_t(size);
     if (detail != NULL) {
@@ -592,7 +621,7 @@ send_payload(Queue *self, const mqc_payload *payload, long type, int64_t patienc
     if (message.buffer != &scratch.message) {
         free(message.buffer);
     }
-    if (error == EAGAIN && patience == 0) {
+    if (error == EAGAIN) {
         /* Full is for a message that would fit later. */
         int never = never_fits(message.id, message.size);
         error = never != 0 ? never : error;
@@ -608,8 +637,8 @@ put_item(Queue *self, PyObject *item, int64_t patience, PyObject *msg_type, PyOb
     int error;
     long type = 1;
 
-    if (msg_type != NULL && mqc_read_long(msg_type, "msg_type", 1, LONG_MAX,
-                                          "1 or more, within a C long", &type) < 0) {
+    if (msg_type != NULL &&
+        mqc_read_long(msg_type, "msg_type", 1, LONG_MAX, "1 or more, within a C long", &type) < 0) {
         return NULL;
     }
     if (atomic_load_explicit(&self->gate.closed, memory_order_relaxed)) {
@@ -672,8 +701,10 @@ start_with_longest(Queue *self, incoming *message)
     return 0;
 }
 
-static PyObject *
-get_item(Queue *self, int64_t patience, PyObject *msg_type)
+/* The bytes of one message, whose type is asked for and returned in *type. Never inlined: the
+ * buffer must be off the stack while the serializer runs, which may get from a queue itself. */
+static Py_NO_INLINE PyObject *
+receive_bytes(Queue *self, int64_t patience, long *type)
 {
     union {
         message_buffer message; /* for the alignment */
@@ -684,25 +715,37 @@ get_item(Queue *self, int64_t patience, PyObject *msg_type)
         .buffer = &scratch.message,
         .scratch = &scratch.message,
         .capacity = MQC_SCRATCH,
+        .type = *type,
     };
-    PyObject *item = NULL;
+    PyObject *bytes = NULL;
 
-    if (msg_type != NULL && mqc_read_long(msg_type, "msg_type", LONG_MIN, LONG_MAX,
-                                          "within a C long", &message.type) < 0) {
-        return NULL;
-    }
     if (start_with_longest(self, &message) < 0) {
         return NULL;
     }
     if (receive_message(self, &message, patience) == 0) {
-        item = mqc_decode(&self->state->common, &self->serializer, (PyObject *)self,
-                          message.buffer->text, message.size, "msg_type", message.buffer->type);
+        bytes = PyBytes_FromStringAndSize(message.buffer->text, message.size);
+        *type = message.buffer->type;
     }
     if (message.buffer != &scratch.message) {
         atomic_store_explicit(&self->longest, message.capacity, memory_order_relaxed);
         free(message.buffer);
     }
-    return item;
+    return bytes;
+}
+
+static PyObject *
+get_item(Queue *self, int64_t patience, PyObject *msg_type)
+{
+    PyObject *bytes;
+    long type = 0;
+
+    if (msg_type != NULL &&
+        mqc_read_long(msg_type, "msg_type", LONG_MIN, LONG_MAX, "within a C long", &type) < 0) {
+        return NULL;
+    }
+    bytes = receive_bytes(self, patience, &type);
+    return mqc_decode(&self->state->common, &self->serializer, (PyObject *)self, bytes, "msg_type",
+                      type);
 }
 
 PyDoc_STRVAR(Queue_put_doc,
@@ -805,7 +848,7 @@ Queue_get_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject
 
 /* ***** attributes ***** */
 
-/* Ask the kernel; -1 with an exception if this handle is closed. */
+/* Ask the kernel; -1 with an exception if it does not say. */
 static int
 read_status(Queue *self, struct msqid_ds *status)
 {
@@ -906,11 +949,11 @@ current_max_bytes(Queue *self)
 
     if (mqc_hold(&self->gate) == 0) {
         if (system_stat(self->id, &status) == 0) {
-            self->max_bytes = (long)status.msg_qbytes;
+            atomic_store(&self->max_bytes, capacity(&status));
         }
         mqc_unhold(&self->gate);
     }
-    return self->max_bytes;
+    return atomic_load(&self->max_bytes);
 }
 
 static PyObject *
@@ -936,7 +979,7 @@ Queue_get_closed(PyObject *op, void *Py_UNUSED(closure))
 
 /* ***** type spec ***** */
 
-#define METHOD(name, flags)                                                                     \
+#define METHOD(name, flags)                                                                        \
     {#name, (PyCFunction)(void (*)(void))Queue_##name, flags, Queue_##name##_doc}
 
 static PyMethodDef Queue_methods[] = {

@@ -1,4 +1,4 @@
-/* How a call waits: shared word for word by posixmq and sysvmq, and free of Python.
+/* How a call waits: shared word for word by posixmq and sysvmq, and free of Python's calls.
  *
  * A call that would block first spins: it tries again for some tens of microseconds, because
  * waking a sleeping process costs far more than a try. Then it sleeps in the kernel's own
@@ -35,8 +35,27 @@
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
 
+/* The kernel's own layout, so that a 32-bit build outlives 2038 and no libc version matters. */
+struct mqc_timespec {
+    int64_t seconds;
+    int64_t nanoseconds;
+};
+
+/* 32-bit systems have calls of their own for it since Linux 5.1, everywhere by these numbers,
+ * which older headers lack. */
+#if LONG_MAX == 2147483647 && !defined(__x86_64__)
+#define MQC_SYS_timer_settime 409
+#define MQC_SYS_mq_timedsend 418
+#define MQC_SYS_mq_timedreceive 419
+#else
+#define MQC_SYS_timer_settime SYS_timer_settime
+#define MQC_SYS_mq_timedsend SYS_mq_timedsend
+#define MQC_SYS_mq_timedreceive SYS_mq_timedreceive
+#endif
+
 #define MQC_FOREVER INT64_MAX
 #define MQC_MILLISECOND 1000000
+#define MQC_LOOK_NS 50000 /* between two looks for signals while the main thread spins */
 
 /* One attempt at the transfer that context describes. Returns 0 or an errno; EAGAIN where it
  * would block, which a sleeping attempt never returns. */
@@ -54,7 +73,7 @@ typedef struct {
     atomic_uint skip;   /* waits that will not spin at all */
 } mqc_spin;
 
-#define MQC_MOST_MISSES 6
+#define MQC_MOST_MISSES 10
 
 enum { MQC_GET, MQC_PUT };
 
@@ -64,7 +83,9 @@ typedef struct mqc_gate {
     mqc_waiter *waiters;
     atomic_int inside; /* calls that use the descriptor without the GIL */
     atomic_int closed;
-    atomic_int alone; /* one CPU only: spinning would keep the partner from running */
+    atomic_int claimed; /* by the constructor: a Queue is opened once, so that a call which
+                         * waits need not fear another descriptor in the place of its own */
+    atomic_int alone;   /* one CPU only: spinning would keep the partner from running */
     int64_t spin_ns;
     mqc_spin spin[2];
 } mqc_gate;
@@ -173,6 +194,23 @@ mqc_gate_unregister(mqc_gate *gate)
     pthread_mutex_unlock(&mqc_lock);
 }
 
+static int
+mqc_has_one_cpu(void)
+{
+    cpu_set_t cpus;
+
+    /* It fails where the mask is too small for the machine, which then has CPUs enough. */
+    return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) < 2;
+}
+
+/* Let callers in: everything that they use is in its place. */
+static void
+mqc_gate_open(mqc_gate *gate)
+{
+    atomic_store(&gate->alone, mqc_has_one_cpu());
+    atomic_store(&gate->closed, 0);
+}
+
 /* Enter before the GIL is released; EBADF once the gate is closed. */
 static int
 mqc_enter(mqc_gate *gate, mqc_waiter *waiter, pid_t tid)
@@ -252,28 +290,6 @@ mqc_shut(mqc_gate *gate)
     return !was_closed;
 }
 
-/* Wake everybody inside a shut gate until all have left. Call it without the GIL. */
-static void
-mqc_drain(mqc_gate *gate)
-{
-    const struct timespec pause = {.tv_nsec = MQC_MILLISECOND};
-
-    while (atomic_load(&gate->inside) > 0) {
-        pthread_mutex_lock(&mqc_lock);
-        for (mqc_waiter *waiter = gate->waiters; waiter != NULL; waiter = waiter->next) {
-            int number = atomic_load(&mqc_signal);
-            if (number > 0) {
-                syscall(SYS_tgkill, getpid(), waiter->tid, number);
-            }
-        }
-        pthread_mutex_unlock(&mqc_lock);
-        sched_yield();
-        if (atomic_load(&gate->inside) > 0) {
-            nanosleep(&pause, NULL);
-        }
-    }
-}
-
 /* ***** the wake-up signal ***** */
 
 static void
@@ -291,45 +307,77 @@ mqc_is_free(int number)
            action.sa_handler == SIG_DFL;
 }
 
-/* The number to claim: the one that the environment names, or the highest free one. */
+/* The number in an environment variable: -1 where it is unset or empty, LONG_MAX where it is no
+ * number. (strtol would tie the wheel to the newest glibc.) */
+static long
+mqc_environment_number(const char *name)
+{
+    const char *text = getenv(name);
+    long number = 0;
+
+    if (text == NULL || *text == '\0') {
+        return -1;
+    }
+    for (; *text >= '0' && *text <= '9' && number < 100000000; text++) {
+        number = number * 10 + (*text - '0');
+    }
+    return *text == '\0' ? number : LONG_MAX;
+}
+
+/* The number to claim: what the environment names, else the highest free one. One that this thread blocks is left alone at
+ * first, as the program may take it by sigwait(3) or signalfd(2). */
 static int
 mqc_choose_signal(void)
 {
-    const char *chosen = getenv(MQC_SIGNAL_VARIABLE);
+    long chosen = mqc_environment_number(MQC_SIGNAL_VARIABLE);
+    sigset_t blocked;
 
-    if (chosen != NULL && *chosen != '\0') {
-        char *end;
-        long number = strtol(chosen, &end, 10);
-        int valid = *end == '\0' && number > 0 && number <= SIGRTMAX && mqc_is_free((int)number);
-        return valid ? (int)number : 0;
+    if (chosen >= 0) {
+        int usable = chosen >= SIGRTMIN && chosen <= SIGRTMAX && mqc_is_free((int)chosen);
+        return usable ? (int)chosen : 0;
     }
-    /* The two highest are left to debuggers and memory checkers, which like them. */
-    for (int number = SIGRTMAX - 2; number >= SIGRTMIN; number--) {
-        if (mqc_is_free(number)) {
-            return number;
+    sigprocmask(SIG_SETMASK, NULL, &blocked);
+    for (int any = 0; any <= 1; any++) {
+        /* The two highest are left to debuggers and memory checkers, which like them. */
+        for (int number = SIGRTMAX - 2; number >= SIGRTMIN; number--) {
+            if (mqc_is_free(number) && (any || !sigismember(&blocked, number))) {
+                return number;
+            }
         }
     }
     return 0;
 }
 
-/* Claim the signal when it is first needed. Returns 0, or EBUSY where none is to be had. */
+/* Whether a signal has lost its handler: programs reset them all, before exec(2) for one. */
+static int
+mqc_is_reset(int number)
+{
+    struct sigaction action;
+
+    return sigaction(number, NULL, &action) == 0 && !(action.sa_flags & SA_SIGINFO) &&
+           (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN);
+}
+
+/* Claim the signal when it is first needed, and again if the program took our handler away.
+ * Returns 0, or EBUSY where none is to be had. */
 static int
 mqc_claim_signal(void)
 {
+    int number = atomic_load(&mqc_signal);
     int error = 0;
 
-    if (atomic_load(&mqc_signal) > 0) {
+    if (number > 0 && !mqc_is_reset(number)) {
         return 0;
     }
     pthread_mutex_lock(&mqc_lock);
-    if (atomic_load(&mqc_signal) == 0) {
+    number = atomic_load(&mqc_signal);
+    if (number == 0 || mqc_is_reset(number)) {
         struct sigaction action = {.sa_handler = mqc_wake}; /* no SA_RESTART: that is the point */
-        int number = mqc_choose_signal();
         if (number == 0) {
-            error = EBUSY;
+            number = mqc_choose_signal();
         }
-        else if (sigaction(number, &action, NULL) < 0) {
-            error = errno;
+        if (number == 0 || sigaction(number, &action, NULL) < 0) {
+            error = EBUSY;
         }
         else {
             atomic_store(&mqc_signal, number);
@@ -338,18 +386,6 @@ mqc_claim_signal(void)
     pthread_mutex_unlock(&mqc_lock);
     return error;
 }
-
-/* The kernel's own layouts, so that a 32-bit build outlives 2038 and no libc version matters. */
-struct mqc_timespec {
-    int64_t seconds;
-    int64_t nanoseconds;
-};
-
-#ifdef SYS_timer_settime64
-#define MQC_SYS_timer_settime SYS_timer_settime64
-#else
-#define MQC_SYS_timer_settime SYS_timer_settime
-#endif
 
 /* Arm the thread's timer for a moment of CLOCK_MONOTONIC, 0 to disarm it. */
 static int
@@ -385,19 +421,32 @@ mqc_timer_arm(mqc_thread *thread, int64_t deadline)
     return mqc_timer_set(thread, deadline);
 }
 
-/* ***** spin ***** */
-
-static int
-mqc_has_one_cpu(void)
+/* Wake everybody inside a shut gate until all have left. Call it without the GIL. */
+static void
+mqc_drain(mqc_gate *gate)
 {
-    cpu_set_t cpus;
+    const struct timespec pause = {.tv_nsec = MQC_MILLISECOND};
 
-    /* It fails where the mask is too small for the machine, which then has CPUs enough. */
-    return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) < 2;
+    while (atomic_load(&gate->inside) > 0) {
+        /* Who sleeps has claimed it; it must not have been reset, or it would kill. */
+        if (atomic_load(&mqc_signal) > 0 && mqc_claim_signal() == 0) {
+            pthread_mutex_lock(&mqc_lock);
+            for (mqc_waiter *waiter = gate->waiters; waiter != NULL; waiter = waiter->next) {
+                syscall(SYS_tgkill, getpid(), waiter->tid, atomic_load(&mqc_signal));
+            }
+            pthread_mutex_unlock(&mqc_lock);
+        }
+        sched_yield();
+        if (atomic_load(&gate->inside) > 0) {
+            nanosleep(&pause, NULL);
+        }
+    }
 }
 
+/* ***** spin ***** */
+
 static void
-mqc_spin_missed(mqc_spin *spin)
+mqc_spin_missed(mqc_gate *gate, mqc_spin *spin)
 {
     unsigned misses = atomic_load(&spin->misses);
 
@@ -405,50 +454,58 @@ mqc_spin_missed(mqc_spin *spin)
         atomic_store(&spin->misses, ++misses);
     }
     atomic_store(&spin->skip, (1u << misses) - 1);
+    atomic_store(&gate->alone, mqc_has_one_cpu());
 }
 
-/* A sleep that was short would have been spared by a spin: sooner spin again. */
+/* A short sleep would perhaps have been spared by a spin: sooner spin again. */
 static void
 mqc_spin_learn(mqc_gate *gate, mqc_spin *spin, int64_t slept)
 {
     if (slept < 4 * gate->spin_ns) {
-        unsigned misses = atomic_load(&spin->misses);
-        atomic_store(&spin->misses, misses / 2);
-        atomic_store(&spin->skip, 0);
+        atomic_store(&spin->skip, atomic_load(&spin->skip) / 2);
     }
 }
 
-static int
-mqc_spin_until(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *context,
-               int64_t deadline)
+/* When a spin that begins now shall end; 0 to go to sleep at once. */
+static int64_t
+mqc_spin_end(mqc_gate *gate, mqc_spin *spin, int64_t deadline)
 {
     unsigned skip = atomic_load_explicit(&spin->skip, memory_order_relaxed);
     int64_t end;
 
     if (gate->spin_ns == 0 || atomic_load_explicit(&gate->alone, memory_order_relaxed)) {
-        return EAGAIN;
+        return 0;
     }
     if (skip > 0) {
         atomic_store(&spin->skip, skip - 1);
-        return EAGAIN;
+        return 0;
     }
     end = mqc_deadline(gate->spin_ns);
-    if (end > deadline) {
-        end = deadline;
-    }
+    return end < deadline ? end : deadline;
+}
+
+/* Try until slice_end; if that is spin_end, the spin has missed. */
+static int
+mqc_spin_on(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *context, int64_t slice_end,
+            int64_t spin_end)
+{
     do {
         int error;
         sched_yield();
         error = attempt(context, 0);
-        if (error != EAGAIN) {
+        if (error == 0) {
             atomic_store_explicit(&spin->misses, 0, memory_order_relaxed);
+        }
+        if (error != EAGAIN) {
             return error;
         }
         if (atomic_load_explicit(&gate->closed, memory_order_relaxed)) {
             return EBADF;
         }
-    } while (mqc_now() < end);
-    mqc_spin_missed(spin);
+    } while (mqc_now() < slice_end);
+    if (slice_end == spin_end) {
+        mqc_spin_missed(gate, spin);
+    }
     return EAGAIN;
 }
 
@@ -500,7 +557,9 @@ mqc_sleep_until(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *conte
     if (started >= deadline) {
         return EAGAIN;
     }
-    atomic_store(&gate->alone, mqc_has_one_cpu());
+    if (atomic_load(&gate->alone)) { /* the process may be given more CPUs */
+        atomic_store(&gate->alone, mqc_has_one_cpu());
+    }
     error = mqc_claim_signal();
     if (error == 0) {
         error = mqc_unblock_signal(&before);

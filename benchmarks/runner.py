@@ -1,0 +1,288 @@
+"""Runs the samples: one process group each, contenders in turn, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from contenders import CHANNELS
+from plan import Work
+
+HERE = Path(__file__).resolve().parent
+TIME_LIMIT_S = 90
+Sample = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Contender:
+    id: str
+    title: str
+    family: str
+    kind: str  # floor, bound, ours, peer
+
+
+@dataclass
+class Outcome:
+    """What one work gave: samples by contender and round, and reasons for what is missing."""
+
+    work: Work
+    samples: dict[str, list[Sample | None]] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+FAMILIES = {"posix": "POSIX", "sysv": "System V"}
+FLOORS = [
+    Contender(f"c-{family}-{mode}", f"C, {words}, {mode}", family, "floor")
+    for family, words in FAMILIES.items()
+    for mode in ("blocking", "spinning")
+]
+BOUNDS = [
+    Contender(f"bound-{family}", f"C, {words}, + pickle timed apart", family, "bound")
+    for family, words in FAMILIES.items()
+]
+LOOPS = [
+    Contender(f"loop-{family}", f"C, {words}, and pickle in one loop", family, "bound")
+    for family, words in FAMILIES.items()
+]
+PICKLE = Contender("pickle", "pickle.dumps + loads alone", "other", "floor")
+BARE = Contender("bare", "a bare interpreter", "other", "floor")
+MEMBERS = [
+    Contender(channel.id, channel.title, channel.family, "ours" if channel.ours else "peer")
+    for channel in CHANNELS.values()
+]
+EVERYONE = {one.id: one for one in [*FLOORS, *BOUNDS, *LOOPS, PICKLE, BARE, *MEMBERS]}
+
+
+def base_of(base: str, contender: Contender) -> str:
+    """The id that this contender's ratio refers to: the base in its own family."""
+    family = "sysv" if contender.family == "sysv" else "posix"
+    if base == "bare":
+        return "bare"
+    return f"{base}-{family}" if base in ("bound", "loop") else f"c-{family}-{base}"
+
+
+def floors_of(work: Work) -> list[Contender]:
+    if work.test == "import":
+        return [BARE]
+    if work.test == "timeout":
+        return [FLOORS[0]]
+    if work.test in ("pair", "ready"):
+        blocking = [floor for floor in FLOORS if floor.id.endswith("blocking")]
+        return [*blocking, PICKLE, *LOOPS] if work.pickled else blocking
+    return FLOORS
+
+
+def refusal(work: Work, contender: Contender) -> str | None:
+    """Why this contender cannot do this work at all."""
+    channel = CHANNELS[contender.id]
+    if work.test in ("timeout", "ready") and not channel.timeouts:
+        return "get has no timeout"
+    if work.test in ("workers", "paced") and work.people > 1 and not channel.many_readers:
+        return "one reader only"
+    if work.test == "stream" and work.people > 1 and not channel.many_writers:
+        return "one writer only"
+    return None
+
+
+def left_out(work: Work, contender: Contender) -> bool:
+    """Whether another row says the same already."""
+    channel = CHANNELS[contender.id]
+    if work.test == "import":
+        return not channel.code
+    return work.depth is None and not channel.own_depth
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What was made for this run: paths, or words that say why there is none."""
+
+    scratch: Path
+    floor: Path | str
+    bound: Path | str
+    original: Path | str
+
+    def lack(self, contender: Contender) -> str | None:
+        """The reason why the contender has not what it needs."""
+        needs = {"c": self.floor, "loop": self.bound, "ipcqueue": self.original}
+        tool = needs.get(contender.id.partition("-")[0])
+        return tool if isinstance(tool, str) else None
+
+
+class Runner:
+    def __init__(self, tools: Tools) -> None:
+        self.tools = tools
+
+    # One sample
+
+    def _floor_command(self, contender: Contender, work: Work, count: int, ids: Any) -> list[str]:
+        _, family, mode = contender.id.split("-")
+        test = "pair" if work.test == "ready" else work.test
+        numbers = (ids["key"], count, work.payload, work.people, work.wait)
+        return [str(self.tools.floor), test, family, mode, ids["name"], *map(str, numbers)]
+
+    def _python_command(self, contender: Contender, work: Work, count: int, ids: Any) -> list[str]:
+        task = {
+            **ids,
+            "contender": contender.id,
+            "test": work.test,
+            "count": count,
+            "size": work.size,
+            "people": work.people,
+            "pickled": work.pickled,
+            "depth": work.depth,
+            "wait": work.wait,
+            "scratch": str(self.tools.scratch),
+            "original": str(self.tools.original),
+        }
+        return [sys.executable, "-I", str(HERE / "work.py"), json.dumps(task)]
+
+    def _remove_leftovers(self, ids: Any) -> None:
+        if isinstance(self.tools.floor, Path):
+            subprocess.run([self.tools.floor, "remove", ids["name"], str(ids["key"])], check=False)
+
+    def sample(self, contender: Contender, work: Work, count: int) -> Sample:
+        """Raises RuntimeError with the reason when there is no figure."""
+        ids = {
+            "name": f"/bench-{os.getpid()}-{secrets.token_hex(4)}",
+            "key": secrets.randbelow(2**30) + 1,
+        }
+        on_c = contender.id.startswith("c-")
+        command = self._floor_command if on_c else self._python_command
+        try:
+            return self._answer(self._run(command(contender, work, count, ids)))
+        except BaseException:
+            self._remove_leftovers(ids)
+            raise
+
+    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        """Run in a session of its own, which dies whole when the time is over or we are stopped."""
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "TMPDIR": str(self.tools.scratch)},
+        )
+        try:
+            out, err = process.communicate(timeout=TIME_LIMIT_S)
+        except BaseException as error:
+            with suppress(ProcessLookupError):  # it has just ended
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise RuntimeError(f"did not end within {TIME_LIMIT_S} s") from None
+            raise
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+    @staticmethod
+    def _answer(done: subprocess.CompletedProcess[str]) -> Sample:
+        if done.returncode or not done.stdout:
+            words = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
+            raise RuntimeError(words[0])
+        answer = json.loads(done.stdout)
+        if "error" in answer:
+            raise RuntimeError(answer["error"])
+        return answer
+
+    def _import_sample(self, contender: Contender) -> Sample:
+        code = "import queue, pickle"
+        if contender.id.startswith("ipcqueue"):
+            code += f"; import sys; sys.path.insert(0, {str(self.tools.original)!r})"
+        if contender is not BARE:
+            code += f"; {CHANNELS[contender.id].code}"
+        errors = self.tools.scratch / "errors"
+        to_file = (os.POSIX_SPAWN_OPEN, 2, errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        command = [sys.executable, "-I", "-c", code]
+        start = time.perf_counter()
+        pid = os.posix_spawn(sys.executable, command, os.environ, file_actions=[to_file])
+        _, status, usage = os.wait4(pid, 0)
+        wall = time.perf_counter() - start
+        if status:
+            words = errors.read_text().strip().splitlines()[-1:]
+            raise RuntimeError("cannot be imported: " + "".join(words))
+        return {"wall": wall, "cpu": usage.ru_utime + usage.ru_stime}
+
+    # One work
+
+    def contenders(self, work: Work, wanted: set[str], outcome: Outcome) -> list[Contender]:
+        """Who takes part; the reasons of the others go into the outcome."""
+        members = [one for one in MEMBERS if one.id in wanted and not left_out(work, one)]
+        reasons = {one.id: self.tools.lack(one) for one in [*floors_of(work), *members]}
+        for one in members:
+            reasons[one.id] = reasons[one.id] or refusal(work, one)
+        outcome.missing.update({key: words for key, words in reasons.items() if words})
+        return [EVERYONE[key] for key, words in reasons.items() if not words]
+
+    def _once(self, contender: Contender, work: Work, count: int) -> Sample:
+        if work.test == "import":
+            return self._import_sample(contender)
+        try:
+            return self.sample(contender, work, count)
+        except RuntimeError as error:
+            if "cannot be imported" in str(error):
+                raise
+            time.sleep(0.5)  # the kernel's room for queues is shared: try once more
+            return self.sample(contender, work, count)
+
+    def _pilot(self, contender: Contender, work: Work, budget: float) -> int:
+        """How many messages fill a sample."""
+        first = self._once(contender, work, work.pilot)
+        least = 3 if work.test == "timeout" else 100
+        return int(min(500_000, max(least, budget / (work.item_time or max(first["wall"], 1e-7)))))
+
+    def run(
+        self,
+        work: Work,
+        wanted: set[str],
+        rounds: int,
+        budget: float,
+        step: Callable[[str], None],
+    ) -> Outcome:
+        outcome = Outcome(work)
+        counts = {}
+        for contender in self.contenders(work, wanted, outcome):
+            step(contender.title)
+            try:
+                counts[contender] = self._pilot(contender, work, budget)
+                outcome.samples[contender.id] = []
+            except RuntimeError as error:
+                outcome.missing[contender.id] = str(error)
+        for turn in range(rounds):
+            order = list(counts)
+            for contender in order[turn % len(order) :] + order[: turn % len(order)]:
+                step(contender.title)
+                self._append(outcome, contender, counts[contender])
+        add_bounds(outcome)
+        return outcome
+
+    def _append(self, outcome: Outcome, contender: Contender, count: int) -> None:
+        try:
+            sample: Sample | None = self._once(contender, outcome.work, count)
+        except RuntimeError as error:
+            sample = None
+            outcome.missing[contender.id] = f"some rounds failed: {error}"
+        outcome.samples[contender.id].append(sample)
+
+
+def add_bounds(outcome: Outcome) -> None:
+    """The bound of a pickled pair: the C floor and pickle itself, round by round."""
+    if outcome.work.base != "bound":
+        return
+    pickle = outcome.samples.get("pickle", [])
+    for family in FAMILIES:
+        floor = outcome.samples.get(f"c-{family}-blocking", [])
+        outcome.samples[f"bound-{family}"] = [
+            {key: one[key] + two[key] for key in ("wall", "cpu")} if one and two else None
+            for one, two in zip(floor, pickle, strict=False)
+        ]

@@ -1,0 +1,330 @@
+"""Build, check and try the three distributions.
+
+`nox` alone runs everything that a change must pass; `nox -s NAME` runs one session, and what stands
+after `--` goes to the tool behind it (`nox -s tests-3.11 -- -k timeout`).
+"""
+
+from __future__ import annotations
+
+import datetime
+import filecmp
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nox
+
+ROOT = Path(__file__).parent
+DIST = ROOT / "dist"
+FOLDERS = {"posixmq": "posixmq", "sysvmq": "sysvmq", "ipcqueue": "ipcqueue-meta"}
+SIBLINGS = {"posixmq": "sysvmq", "sysvmq": "posixmq"}
+TWINS = ["mqc_wait.h", "mqc_python.h", "serializers.py", "_errors.py"]
+PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
+
+# The newest hypothesis with a wheel: free-threaded and newest Pythons have none of the latest.
+TESTING = ["--only-binary=hypothesis", "pytest>=9,<10", "hypothesis"]
+SETUPTOOLS = "setuptools>=77"
+PEERS = ["posix_ipc", "sysv_ipc", "faster-fifo", "pyzmq"]
+
+nox.needs_version = ">=2025.10.14"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False
+# The tests come last, so that their summary is what one sees.
+nox.options.sessions = ["lint", "docs", "build", "audit", "typing", "tests", "tests_meta"]
+
+
+# ---------------------------------------------------------------------- interpreters
+
+# pyenv's shims start only the version that is chosen now: put all of its Pythons on the path.
+PYENV = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
+for version in PYTHONS:
+    for folder in sorted(PYENV.glob(f"versions/{version}.*[0-9]/bin")):
+        os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    for folder in sorted(PYENV.glob(f"versions/{version}.*t/bin"), reverse=True):
+        os.environ["PATH"] += f"{os.pathsep}{folder}"
+
+
+def can_build(python: str) -> bool:
+    """Say whether an interpreter starts (a pyenv shim may not) and has its C headers."""
+    look = "import os, sysconfig; os.stat(os.path.join(sysconfig.get_path('include'), 'Python.h'))"
+    path = shutil.which(python)
+    return (
+        path is not None and subprocess.run([path, "-c", look], capture_output=True).returncode == 0
+    )
+
+
+# The headers of the oldest Python let nothing newer slip into an abi3 wheel.
+BUILD_PYTHON = "3.11" if can_build("python3.11") else None
+FREE_THREADED = [v for v in (f"{version}t" for version in PYTHONS) if can_build(f"python{v}")]
+
+
+# -------------------------------------------------------------------- building blocks
+
+
+def built(name: str, ending: str) -> Path:
+    """Return the one file of a distribution in dist/ that ends so."""
+    (path,) = DIST.glob(f"{name}-*{ending}")
+    return path
+
+
+def install_wheels(session: nox.Session, *names: str) -> None:
+    """Install our own wheels, never a release of the same name from an index."""
+    session.install("--no-index", *(str(built(name, ".whl")) for name in names))
+
+
+def install_sdists(session: nox.Session, *names: str) -> None:
+    """Build and install our own sdists with no more than the setuptools that is there."""
+    sdists = [str(built(name, ".tar.gz")) for name in names]
+    session.install("--no-index", "--no-build-isolation", *sdists)
+
+
+def run_outside(session: nox.Session, *command: str | Path, **options: Any) -> Any:
+    """Run a command far from the sources, so that only what is installed counts."""
+    with tempfile.TemporaryDirectory() as outside, session.chdir(outside):
+        return session.run(*map(str, command), **options)
+
+
+def pytest(session: nox.Session, *paths: str) -> None:
+    """Run the tests in these paths against what is installed."""
+    settings = (f"--config-file={ROOT}/pyproject.toml", f"--rootdir={ROOT}")
+    targets = [ROOT / path for path in paths]
+    run_outside(session, "python", "-I", "-m", "pytest", *settings, *session.posargs, *targets)
+
+
+def pytest_alone(session: nox.Session, name: str) -> None:
+    """Run the tests and the README of one package, having made sure that it stands alone."""
+    look = f"import importlib.util as util; assert util.find_spec({SIBLINGS[name]!r}) is None"
+    run_outside(session, "python", "-I", "-c", look)
+    pytest(session, f"packages/{name}/tests", f"packages/{name}/README.md")
+
+
+# --------------------------------------------------------------------- style and types
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check the style of Python and C, the twin files and the version (`-- --fix` mends style)."""
+    session.install("ruff==0.17.6", "clang-format==23.1.5")
+    fix = "--fix" in session.posargs
+    session.run("ruff", "check", *(["--fix"] if fix else []), ".")
+    session.run("ruff", "format", *([] if fix else ["--check"]), ".")
+    sources = [str(p) for top in ("packages", "benchmarks") for p in (ROOT / top).rglob("*.[ch]")]
+    session.run("clang-format", *(["-i"] if fix else ["--dry-run", "--Werror"]), *sources)
+    check_twins(session)
+    check_version(session)
+
+
+@nox.session(requires=["build"])
+def typing(session: nox.Session) -> None:
+    """Check the installed wheels' types: mypy --strict, stubtest, signatures equal to the stubs."""
+    session.install("mypy==2.4.1", *TESTING)
+    install_wheels(session, *FOLDERS)
+    settings = ("--config-file", ROOT / "pyproject.toml")
+    packages = [f"--package={name}" for name in FOLDERS]
+    run_outside(session, "mypy", *settings, *packages)
+    run_outside(session, "mypy", *settings, ROOT / "packages/ipcqueue-meta/tests/typed_usage.py")
+    run_outside(session, "stubtest", *FOLDERS)
+    pytest(session, "packages/ipcqueue-meta/tests/test_signatures.py")
+
+
+# -------------------------------------------------------------------- twins and version
+
+# Where the version is written, and the text before it.
+VERSION_PLACES = [
+    ("CHANGELOG.md", r"(\A.*?^## \[)(\d[^\]]*)"),
+    ("packages/*/pyproject.toml", r'(^version = ")([^"]+)'),
+    ("packages/*/src/*/__init__.py", r'(^__version__ = ")([^"]+)'),
+    ("packages/ipcqueue-meta/pyproject.toml", r'("(?:posixmq|sysvmq)==)([^";]+)'),
+]
+
+
+def version_places() -> Iterator[tuple[Path, re.Pattern[str]]]:
+    """Yield each file that holds the version, with the pattern that finds it."""
+    for place, pattern in VERSION_PLACES:
+        for path in sorted(ROOT.glob(place)):
+            yield path, re.compile(pattern, re.MULTILINE | re.DOTALL)
+
+
+def twins() -> Iterator[tuple[Path, Path]]:
+    """Yield each canonical file with the copy that must equal it."""
+    for name in TWINS:
+        yield (
+            ROOT / "packages/posixmq/src/posixmq" / name,
+            ROOT / "packages/sysvmq/src/sysvmq" / name,
+        )
+    for folder in FOLDERS.values():
+        yield ROOT / "LICENSE", ROOT / "packages" / folder / "LICENSE"
+
+
+def check_twins(session: nox.Session) -> None:
+    """Fail when a copy differs from its canonical file."""
+    for canonical, copy in twins():
+        if not copy.exists() or not filecmp.cmp(canonical, copy, shallow=False):
+            session.error(f"{copy} is no copy of {canonical}: change the latter, run nox -s sync")
+
+
+def check_version(session: nox.Session) -> None:
+    """Fail when two places name different versions."""
+    found = [
+        (path, m[2]) for path, regex in version_places() for m in regex.finditer(path.read_text())
+    ]
+    if len({version for _, version in found}) != 1:
+        session.error("the version differs:\n" + "\n".join(f"{v}  {p}" for p, v in found))
+
+
+@nox.session(python=False)
+def sync(session: nox.Session) -> None:
+    """Copy the canonical twin files over their copies."""
+    for canonical, copy in twins():
+        shutil.copyfile(canonical, copy)
+
+
+@nox.session(python=False)
+def bump(session: nox.Session) -> None:
+    """Write a version everywhere: nox -s bump -- 1.2.3."""
+    if len(session.posargs) != 1 or not re.fullmatch(r"\d+\.\d+\.\d+\w*", session.posargs[0]):
+        session.error("which version? nox -s bump -- 1.2.3")
+    version = session.posargs[0]
+    changelog = ROOT / "CHANGELOG.md"
+    heading = f"## [Unreleased]\n\n## [{version}] - {datetime.date.today()}"
+    changelog.write_text(changelog.read_text().replace("## [Unreleased]", heading, 1))
+    for path, regex in version_places():
+        path.write_text(regex.sub(rf"\g<1>{version}", path.read_text()))
+    check_version(session)
+
+
+# ------------------------------------------------------------------------------ wheels
+
+
+def build_one(session: nox.Session, name: str) -> None:
+    """Build one sdist, and the wheel from that sdist, out of a clean copy of the package."""
+    with tempfile.TemporaryDirectory() as folder:
+        leave = shutil.ignore_patterns("build", "dist", "*.egg-info", "__pycache__", "*.so")
+        source = Path(
+            shutil.copytree(ROOT / "packages" / FOLDERS[name], f"{folder}/x", ignore=leave)
+        )
+        files = {str(p.relative_to(source)) for p in source.rglob("*") if p.is_file()}
+        command = ["python", "-m", "build", "--no-isolation", "--outdir", str(DIST), str(source)]
+        output = session.run(*command, silent=True) or ""
+    for line in output.splitlines():
+        if re.search(r"\.[ch]:[\d:]+ warning: ", line):
+            session.warn(line)
+    check_contents(session, name, files)
+
+
+def check_contents(session: nox.Session, name: str, files: set[str]) -> None:
+    """Fail unless the sdist holds every one of these files, and the wheel no source of C."""
+    sdist, wheel = built(name, ".tar.gz"), built(name, ".whl")
+    with tarfile.open(sdist) as archive:
+        sent = {member.partition("/")[2] for member in archive.getnames()}
+    if lost := files - sent:
+        session.error(f"{sdist.name} lacks {sorted(lost)}")
+    allowed = re.compile(rf"{name}/.*\.(py|pyi|so|typed)|{name}-[^/]*\.dist-info/.*")
+    with zipfile.ZipFile(wheel) as packed:
+        if stray := [member for member in packed.namelist() if not allowed.fullmatch(member)]:
+            session.error(f"{wheel.name} holds {stray}")
+    session.log(f"{sdist.name} and {wheel.name} hold what they should")
+
+
+@nox.session(python=BUILD_PYTHON)
+def build(session: nox.Session) -> None:
+    """Build sdist and wheel of each into dist/, check what they hold, install the sdists offline."""
+    if not can_build(f"{session.bin}/python") or not shutil.which("cc"):
+        session.error("no C compiler or no Python headers: apt install gcc python3-dev")
+    shutil.rmtree(DIST, ignore_errors=True)
+    session.install("build", SETUPTOOLS)
+    for name in FOLDERS:
+        build_one(session, name)
+    install_sdists(session, *FOLDERS)
+    run_outside(session, "python", "-I", "-c", "from ipcqueue import posixmq, sysvmq")
+
+
+@nox.session(requires=["build"])
+def audit(session: nox.Session) -> None:
+    """Audit the wheels: only the stable ABI of 3.11, only symbols of manylinux2014."""
+    session.install("abi3audit", "auditwheel")
+    for name in SIBLINGS:
+        wheel = built(name, ".whl")
+        session.run("abi3audit", "--strict", "--assume-minimum-abi3", "3.11", wheel)
+        shown = session.run("auditwheel", "show", wheel, silent=True) or ""
+        minor = re.search(r"manylinux_2_(\d+)_", shown)
+        if minor is None or int(minor[1]) > 17:
+            session.error(f"{wheel.name} is no manylinux2014 wheel:\n{shown}")
+
+
+# ------------------------------------------------------------------------------- tests
+
+
+@nox.session(python=PYTHONS, requires=["build"])
+@nox.parametrize("name", list(SIBLINGS), ids=list(SIBLINGS))
+def tests(session: nox.Session, name: str) -> None:
+    """Test each package from its installed wheel, its sibling absent, on every Python found."""
+    session.install(*TESTING)
+    install_wheels(session, name)
+    pytest_alone(session, name)
+
+
+@nox.session(python=PYTHONS, requires=["build"])
+def tests_meta(session: nox.Session) -> None:
+    """Test ipcqueue, the three wheels installed, and run every documented example."""
+    session.install(*TESTING)
+    install_wheels(session, *FOLDERS)
+    pytest(
+        session,
+        "packages/ipcqueue-meta/tests",
+        "packages/ipcqueue-meta/README.md",
+        "README.md",
+        "docs/tutorial.md",
+    )
+
+
+@nox.session(python=FREE_THREADED or False, requires=["build"])
+@nox.parametrize("name", list(SIBLINGS), ids=list(SIBLINGS))
+def tests_freethreaded(session: nox.Session, name: str) -> None:
+    """Test each package on free-threaded Pythons (python3.13t or later), where there are any."""
+    if not FREE_THREADED:
+        session.skip("no free-threaded Python found (python3.13t or later, with headers)")
+    session.install(*TESTING, SETUPTOOLS)
+    install_sdists(session, name)
+    look = f"import sys, {name}; assert not sys._is_gil_enabled()"
+    run_outside(session, "python", "-I", "-W", "error", "-c", look)
+    pytest_alone(session, name)
+
+
+# ------------------------------------------------------------------- documents and show
+
+
+@nox.session(requires=["build"])
+def docs(session: nox.Session) -> None:
+    """Build the documentation into docs/_build, warnings being errors."""
+    session.install("sphinx>=8.2", "furo", "myst-parser>=4")
+    install_wheels(session, *FOLDERS)
+    session.run(
+        "sphinx-build", "-W", "--keep-going", "-E", "-q", "-b", "html", "docs", "docs/_build"
+    )
+
+
+@nox.session(requires=["build"])
+def demo(session: nox.Session) -> None:
+    """Run the demo: unrelated processes that meet by name and by key, one of them killed."""
+    session.install("rich")
+    install_wheels(session, *FOLDERS)
+    session.run("python", "-I", ROOT / "demo/run.py", *session.posargs)
+
+
+@nox.session(requires=["build"])
+def bench(session: nox.Session) -> None:
+    """Measure against a floor in C and the peers from PyPI; writes tables, JSON and plots."""
+    session.install("rich", "matplotlib")
+    for peer in PEERS:  # the benchmark itself says which of them are missing
+        session.install(peer, success_codes=[0, 1])
+    install_wheels(session, *SIBLINGS)
+    session.run("python", "-I", ROOT / "benchmarks/run.py", *session.posargs)

@@ -1,0 +1,86 @@
+"""How a typed program uses the packages: read by `mypy --strict`, run by nobody."""
+
+import json
+import marshal
+from typing import assert_type
+
+import ipcqueue.posixmq
+import ipcqueue.serializers
+import ipcqueue.sysvmq
+import posixmq
+import sysvmq
+from ipcqueue import posixmq as posix_alias
+from ipcqueue import sysvmq as sysv_alias
+from ipcqueue.sysvmq import Queue as SysvQueue
+
+
+class Reversed:
+    """A serializer of one's own, for str only."""
+
+    def dumps(self, obj: str) -> str:
+        return obj[::-1]
+
+    def loads(self, data: bytes) -> str:
+        return data.decode()[::-1]
+
+
+class Jobs(posixmq.Queue[dict[str, int]]):
+    """A queue of one kind of item."""
+
+    def put_count(self, count: int) -> None:
+        self.put({"count": count}, priority=1)
+
+
+def posix() -> None:
+    with posixmq.Queue[dict[str, int]]("/typed", 10, 1024, mode=0o600, on_signal="retry") as q:
+        assert_type(q, posixmq.Queue[dict[str, int]])
+        q.put({"a": 1}, True, 1.5, 3, 5)
+        q.put("a string")  # type: ignore[arg-type]
+        q.put_nowait({"a": 1}, priority=2)
+        assert_type(q.get(timeout=1), dict[str, int])
+        assert_type(q.get_nowait(), dict[str, int])
+        assert_type(q.qattr()["max_msgbytes"], int)
+        assert_type((q.name, q.maxsize, q.maxmsgsize), tuple[str, int, int])
+        assert_type((q.closed, q.empty(), q.full()), tuple[bool, bool, bool])
+        q.unlink()
+    posixmq.Queue[str]("/typed", on_signal="ignore")  # type: ignore[arg-type]
+    posixmq.unlink("/typed")
+    assert_type(Jobs("/jobs").get(), dict[str, int])
+
+
+def sysv() -> None:
+    with sysvmq.Queue[str](1234, max_bytes=4096) as q:
+        q.put("request", msg_type=2, timeout=0.5)
+        assert_type(q.get(msg_type=-2, timeout=None), str)
+        assert_type((q.id, q.max_bytes, q.qsize()), tuple[int, int, int])
+        assert_type(q.qattr()["max_bytes"], int)
+        q.detach()
+
+
+def serializers() -> None:
+    posixmq.Queue[object]("/s", serializer=json)
+    posixmq.Queue[object]("/s", serializer=marshal)
+    posixmq.Queue[str]("/s", serializer=Reversed())
+    posixmq.Queue[bytes]("/s", serializer=posixmq.RawSerializer)
+    posixmq.Queue[bytes]("/s", serializer=ipcqueue.serializers.RawSerializer)
+    sysvmq.Queue[bytes](serializer=ipcqueue.serializers.RawSerializer)
+    sysvmq.Queue[object](serializer=ipcqueue.serializers.PickleSerializer)
+    sysvmq.Queue[object](serializer=object())  # type: ignore[arg-type]
+
+
+def errors(error: OSError) -> None:
+    if isinstance(error, posixmq.QueueError):
+        assert_type((error.os_errno, error.msg), tuple[int, str])
+        assert_type(error.errno == posixmq.QueueError.DOES_NOT_EXIST, bool)
+    if isinstance(error, sysvmq.DecodeError):
+        assert_type(error.data, bytes)
+    raise posixmq.QueueError(posixmq.QueueError.TIMEOUT, "in words") from error
+
+
+def aliases() -> None:
+    assert_type(ipcqueue.posixmq.Queue[int]("/a"), posixmq.Queue[int])
+    assert_type(posix_alias.Queue[int]("/a"), posixmq.Queue[int])
+    assert_type(ipcqueue.sysvmq.Queue[int](), sysvmq.Queue[int])
+    assert_type(sysv_alias.Queue[int](), sysvmq.Queue[int])
+    assert_type(SysvQueue[int](), sysvmq.Queue[int])
+    assert_type(ipcqueue.posixmq.serializers.RawSerializer, type[posixmq.RawSerializer])
