@@ -643,11 +643,25 @@ mqc_thread_destroy(PyObject *capsule)
     PyMem_Free(thread);
 }
 
+/* This thread's number, asked for once a thread and again in the child of a fork. */
+static pid_t
+mqc_tid(void)
+{
+    static _Thread_local pid_t tid;
+    static _Thread_local unsigned forks;
+
+    if (tid == 0 || forks != mqc_forks) {
+        tid = (pid_t)syscall(SYS_gettid);
+        forks = mqc_forks;
+    }
+    return tid;
+}
+
 /* Python runs signal handlers in the process's first thread, or in the one that forked. */
 static int
 mqc_in_main_thread(void)
 {
-    return (pid_t)syscall(SYS_gettid) == getpid();
+    return mqc_tid() == getpid();
 }
 
 static PyObject *
@@ -659,7 +673,7 @@ mqc_thread_create(void)
     if (thread == NULL) {
         return PyErr_NoMemory();
     }
-    *thread = (mqc_thread){.tid = (pid_t)syscall(SYS_gettid), .forks = mqc_forks};
+    *thread = (mqc_thread){.tid = mqc_tid(), .forks = mqc_forks};
     thread->is_main = mqc_in_main_thread();
     capsule = PyCapsule_New(thread, NULL, mqc_thread_destroy);
     if (capsule == NULL) {
@@ -684,7 +698,7 @@ mqc_this_thread(const mqc_state *state)
     record = PyDict_GetItemWithError(dictionary, state->thread_key);
     if (record != NULL) {
         const mqc_thread *thread = PyCapsule_GetPointer(record, NULL);
-        if (thread->forks == mqc_forks && thread->tid == (pid_t)syscall(SYS_gettid)) {
+        if (thread->forks == mqc_forks && thread->tid == mqc_tid()) {
             return Py_NewRef(record);
         }
     }

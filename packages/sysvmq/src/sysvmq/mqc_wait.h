@@ -531,14 +531,14 @@ mqc_sleep(mqc_gate *gate, mqc_attempt attempt, void *context, int64_t deadline)
     if (atomic_load(&gate->closed)) {
         return EBADF;
     }
-    if (mqc_now() >= deadline) {
+    if (deadline != MQC_FOREVER && mqc_now() >= deadline) {
         return EAGAIN;
     }
     error = attempt(context, 1);
     if (error == EINTR && atomic_load(&gate->closed)) {
         return EBADF;
     }
-    if (error == EINTR && mqc_now() >= deadline) {
+    if (error == EINTR && deadline != MQC_FOREVER && mqc_now() >= deadline) {
         return EAGAIN;
     }
     return error;
@@ -560,7 +560,8 @@ mqc_sleep_until(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *conte
     if (atomic_load(&gate->alone)) { /* the process may be given more CPUs */
         atomic_store(&gate->alone, mqc_has_one_cpu());
     }
-    error = mqc_claim_signal();
+    /* Without a deadline only close() sends the signal, which makes sure of it itself. */
+    error = deadline == MQC_FOREVER && atomic_load(&mqc_signal) > 0 ? 0 : mqc_claim_signal();
     if (error == 0) {
         error = mqc_unblock_signal(&before);
     }

@@ -1,0 +1,252 @@
+"""The limits of the system: a refusal names the limit, its value now, what was asked, the way out."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from posixmq import QueueError
+
+# Each script opens what it may not and writes what it was told.
+REPORT = """
+    def refused(*args, **options):
+        try:
+            Queue(*args, **options).close()
+        except QueueError as error:
+            return {
+                "errno": error.errno,
+                "os_errno": error.os_errno,
+                "text": str(error),
+                "left": own_descriptors(args[0]),
+            }
+        raise AssertionError("opened")
+"""
+
+
+@pytest.fixture
+def limit():
+    """The value of a limit of POSIX queues now."""
+    return lambda which: int(Path("/proc/sys/fs/mqueue", which).read_text())
+
+
+@pytest.fixture
+def refusal(run_script, name):
+    """Run a script on a name and return what the refusal said."""
+    import json
+    import textwrap
+
+    def refusal(code, *args):
+        script = textwrap.dedent(REPORT) + textwrap.dedent(code)
+        return json.loads(run_script(script, name, *args))
+
+    return refusal
+
+
+def numbers(text):
+    return {int(number) for number in re.findall(r"\d+", text.replace(",", ""))}
+
+
+def without_name(text, name):
+    return text.replace(name, "")
+
+
+def test_more_messages_than_msg_max_are_refused_in_words(refusal, name, limit):
+    allowed = limit("msg_max")
+    said = refusal(
+        """
+        drop_capabilities()
+        print(json.dumps(refused(sys.argv[1], int(sys.argv[2]), 16)))
+        """,
+        allowed + 7,
+    )
+    text = without_name(said["text"], name)
+    assert said["errno"] == QueueError.INVALID_VALUE
+    assert said["left"] == []
+    assert name in said["text"]
+    assert "fs.mqueue.msg_max" in text or "/proc/sys/fs/mqueue/msg_max" in text
+    assert {allowed, allowed + 7} <= numbers(text)
+    assert "sysctl" in text or "/proc/sys" in text
+    assert "msgsize_max" not in text
+
+
+def test_longer_messages_than_msgsize_max_are_refused_in_words(refusal, name, limit):
+    allowed = limit("msgsize_max")
+    said = refusal(
+        """
+        drop_capabilities()
+        print(json.dumps(refused(sys.argv[1], 1, int(sys.argv[2]))))
+        """,
+        allowed + 7,
+    )
+    text = without_name(said["text"], name)
+    assert said["errno"] == QueueError.INVALID_VALUE
+    assert said["left"] == []
+    assert name in said["text"]
+    assert "fs.mqueue.msgsize_max" in text or "/proc/sys/fs/mqueue/msgsize_max" in text
+    assert {allowed, allowed + 7} <= numbers(text)
+    assert "sysctl" in text or "/proc/sys" in text
+    assert "msg_max" not in text
+
+
+def test_beyond_both_limits_both_are_named(refusal, name, limit):
+    said = refusal(
+        """
+        drop_capabilities()
+        print(json.dumps(refused(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))
+        """,
+        limit("msg_max") + 7,
+        limit("msgsize_max") + 9,
+    )
+    assert "msg_max" in said["text"]
+    assert "msgsize_max" in said["text"]
+
+
+def test_too_little_rlimit_msgqueue_is_named_and_not_called_too_many_open_files(refusal, name):
+    said = refusal(
+        """
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_MSGQUEUE)
+        resource.setrlimit(resource.RLIMIT_MSGQUEUE, (1234, hard))
+        print(json.dumps(refused(sys.argv[1], 9, 1021)))
+        """
+    )
+    text = without_name(said["text"], name)
+    assert said["errno"] == QueueError.NO_SYSTEM_RESOURCES
+    assert said["os_errno"] == 24  # EMFILE
+    assert said["left"] == []
+    assert name in said["text"]
+    assert "RLIMIT_MSGQUEUE" in text
+    assert 1234 in numbers(text)
+    assert {9, 1021} <= numbers(text) or any(9 * 1021 < n < 9 * 1500 for n in numbers(text))
+    assert "ulimit -q" in text or "prlimit" in text or "LimitMSGQUEUE" in text
+    assert "open files" not in text.lower()
+
+
+def test_too_little_rlimit_nofile_is_not_taken_for_rlimit_msgqueue(refusal, name):
+    """No descriptor is left for anything, so the refusal may need none itself."""
+    said = refusal(
+        """
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        free = os.dup(0)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+        told = None
+        try:
+            Queue(sys.argv[1], 1, 16)
+        except BaseException as error:
+            told = error
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        assert isinstance(told, QueueError), repr(told)
+        print(json.dumps({"errno": told.errno, "os_errno": told.os_errno, "text": str(told)}))
+        """
+    )
+    text = without_name(said["text"], name)
+    assert said["errno"] == QueueError.NO_SYSTEM_RESOURCES
+    assert said["os_errno"] == 24  # EMFILE
+    assert "RLIMIT_NOFILE" in text or "open files" in text.lower()
+    assert "RLIMIT_MSGQUEUE" not in text or "RLIMIT_NOFILE" in text
+
+
+def test_more_queues_than_queues_max_are_refused_in_words(refusal, name, limit):
+    said = refusal(
+        """
+        import ctypes
+
+        # A namespace of its own spares the queues of others; without the right to one, go on.
+        libc = ctypes.CDLL(None)
+        NEWIPC, NEWUSER = 0x08000000, 0x10000000
+        libc.unshare(NEWIPC) == 0 or libc.unshare(NEWIPC | NEWUSER)
+        drop_capabilities()
+        stem, queues = sys.argv[1], []
+        try:
+            for number in range(100_000):
+                try:
+                    queues.append(Queue(f"{stem}-{number}", 1, 1))
+                except QueueError:
+                    break
+            said = refused(f"{stem}-{number}", 1, 1)
+        finally:
+            for q in queues:
+                q.unlink()
+                q.close()
+        print(json.dumps(said))
+        """
+    )
+    text = without_name(said["text"], name)
+    assert said["errno"] == QueueError.NO_SYSTEM_RESOURCES
+    assert said["os_errno"] == 28  # ENOSPC
+    assert said["left"] == []
+    assert "fs.mqueue.queues_max" in text or "/proc/sys/fs/mqueue/queues_max" in text
+    assert any(number >= 1 for number in numbers(text))
+    assert "sysctl" in text or "/proc/sys" in text
+
+
+def test_the_value_of_a_limit_is_the_one_of_now(run_script, name):
+    """In a namespace of its own a script may move the limits, where it has the right to one."""
+    out = run_script(
+        """
+        import ctypes
+
+        if ctypes.CDLL(None).unshare(0x08000000) != 0:
+            print("no right")
+            sys.exit()
+        try:
+            with open("/proc/sys/fs/mqueue/msg_max", "w") as file:
+                file.write("5")
+        except OSError:
+            print("no right")
+            sys.exit()
+        drop_capabilities()
+        try:
+            Queue(sys.argv[1], 6, 16)
+        except QueueError as error:
+            assert "msg_max" in str(error), error
+            assert "5" in str(error).replace(sys.argv[1], ""), error
+        else:
+            raise AssertionError("opened")
+        with Queue(sys.argv[1], 5, 16) as q:
+            assert q.maxsize == 5
+        print("done")
+        """,
+        name,
+    )
+    if "no right" in out:
+        pytest.skip("no right to an IPC namespace here")
+
+
+def test_a_queue_beyond_msg_max_opens_where_the_right_is_there(run_script, name, limit):
+    out = run_script(
+        """
+        # CAP_SYS_RESOURCE is number 24; the user root may lack it
+        with open("/proc/self/status") as status:
+            held = next(int(line.split()[1], 16) for line in status if line.startswith("CapEff"))
+        if not held >> 24 & 1:
+            print("no right")
+            sys.exit()
+        with Queue(sys.argv[1], int(sys.argv[2]) + 1, 16) as q:
+            assert q.maxsize == int(sys.argv[2]) + 1
+        """,
+        name,
+        limit("msg_max"),
+    )
+    if "no right" in out:
+        pytest.skip("no CAP_SYS_RESOURCE here")
+
+
+def test_opening_an_existing_queue_needs_none_of_the_limits(run_script, make, name):
+    make(name, 2, 64).put("there")
+    run_script(
+        """
+        import resource
+
+        drop_capabilities()
+        _, hard = resource.getrlimit(resource.RLIMIT_MSGQUEUE)
+        resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, hard))
+        with Queue(sys.argv[1]) as q:
+            assert q.get() == "there"
+        """,
+        name,
+    )

@@ -1,0 +1,454 @@
+"""Signals that arrive while a call waits: handlers run, nothing is lost, timeouts go on."""
+
+import queue
+import random
+import signal
+import threading
+import time
+
+import pytest
+
+from posixmq import QueueError
+
+SIGNAL = signal.SIGUSR1
+RESTART = pytest.mark.parametrize("restart", [False, True], ids=["plain", "SA_RESTART"])
+DIRECTION = pytest.mark.parametrize("direction", ["get", "put"])
+
+
+class Oops(Exception):
+    """What a handler raises."""
+
+
+@pytest.fixture
+def handle():
+    """Install a handler and note its calls; everything is put back at the end."""
+    before, calls = {}, []
+
+    def handle(action=None, number=SIGNAL, restart=False):
+        def handler(got, frame):
+            calls.append(got)
+            if action is not None:
+                action()
+
+        before.setdefault(number, signal.getsignal(number))
+        signal.signal(number, handler)
+        signal.siginterrupt(number, not restart)
+        return calls
+
+    yield handle
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def poke(background, until, asleep):
+    """Once the main thread sleeps in a queue send it signals, then do something."""
+    task = f"/proc/self/task/{threading.main_thread().native_id}"
+
+    def work(times, number, then):
+        for _ in range(times):
+            until(lambda: asleep(task))
+            signal.pthread_kill(threading.main_thread().ident, number)
+            time.sleep(0.01)
+        if then is not None:
+            then()
+
+    return lambda then=None, times=1, number=SIGNAL: background(work, times, number, then)
+
+
+@pytest.fixture
+def scene(make):
+    """A queue where the call blocks, that call, what unblocks it, and a look at what is in it."""
+
+    def scene(direction, **options):
+        q = make(maxsize=1, **options)
+        if direction == "get":
+            return q, q.get, lambda: q.put("late"), lambda: [q.get() for _ in range(q.qsize())]
+        q.put("first")
+        return (
+            q,
+            lambda timeout=None: q.put("second", timeout=timeout),
+            lambda: q.get(),
+            lambda: [q.get() for _ in range(q.qsize())],
+        )
+
+    return scene
+
+
+# --- on_signal="raise", which is the default ------------------------------------------------------
+
+
+@DIRECTION
+@pytest.mark.parametrize("options", [{}, {"on_signal": "raise"}], ids=["default", "raise"])
+@pytest.mark.parametrize("timeout", [None, 60])
+def test_a_handled_signal_interrupts_the_main_thread(
+    scene, handle, poke, direction, options, timeout
+):
+    _, call, _, contents = scene(direction, **options)
+    calls = handle()
+    poker = poke()
+    with pytest.raises(QueueError) as caught:
+        call(timeout=timeout)
+    poker.result()
+    assert caught.value.errno == caught.value.os_errno == QueueError.INTERRUPTED
+    assert calls == [SIGNAL], "the handler runs before the call gives up"
+    assert contents() == ([] if direction == "get" else ["first"])
+
+
+def test_an_interruption_says_what_was_interrupted_and_the_way_out(q, handle, poke):
+    handle()
+    poke()
+    with pytest.raises(QueueError) as caught:
+        q.get()
+    assert q.name in str(caught.value)
+    assert "retry" in str(caught.value)
+
+
+@DIRECTION
+def test_an_interrupted_call_may_be_made_again(scene, handle, poke, direction):
+    _, call, unblock, contents = scene(direction)
+    handle()
+    poke()
+    with pytest.raises(QueueError):
+        call()
+    unblock()
+    assert call() == ("late" if direction == "get" else None)
+    assert contents() == ([] if direction == "get" else ["second"])
+
+
+# --- on_signal="retry" ------------------------------------------------------------------------------
+
+
+@DIRECTION
+@RESTART
+@pytest.mark.parametrize("timeout", [None, 60])
+def test_retry_goes_on_waiting(scene, handle, poke, direction, restart, timeout):
+    _, call, unblock, contents = scene(direction, on_signal="retry")
+    calls = handle(restart=restart)
+    poker = poke(unblock, times=3)
+    assert call(timeout=timeout) == ("late" if direction == "get" else None)
+    poker.result()
+    assert calls, "the handler has run when the call returns"
+    assert contents() == ([] if direction == "get" else ["second"])
+
+
+@DIRECTION
+def test_retry_runs_each_handler_while_it_waits(scene, handle, poke, until, direction):
+    _, call, unblock, _ = scene(direction, on_signal="retry")
+    calls = handle()
+
+    def then():
+        until(lambda: len(calls) == 3)
+        unblock()
+
+    poker = poke(then, times=3)
+    call()
+    poker.result()
+    assert calls == [SIGNAL] * 3
+
+
+@DIRECTION
+def test_a_handler_may_do_what_the_call_waits_for(scene, handle, poke, direction):
+    q, call, unblock, _ = scene(direction, on_signal="retry")
+    handle(unblock)
+    poker = poke()
+    assert call() == ("late" if direction == "get" else None)
+    poker.result()
+    assert q.qsize() == (0 if direction == "get" else 1)
+
+
+@DIRECTION
+@pytest.mark.parametrize("timeout", [0.4, 0.9])
+def test_a_timeout_is_not_restarted_by_signals(scene, handle, direction, timeout):
+    _, call, _, _ = scene(direction, on_signal="retry")
+    calls = handle(number=signal.SIGALRM)
+    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+    started = time.monotonic()
+    with pytest.raises((queue.Empty, queue.Full)):
+        call(timeout=timeout)
+    waited = time.monotonic() - started
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    assert timeout <= waited < timeout + 2
+    assert len(calls) > 3
+
+
+def test_a_wait_inside_a_handler_leaves_the_outer_deadline_alone(make, handle, poke):
+    outer, inner = make(on_signal="retry"), make(on_signal="retry")
+
+    def wait():
+        with pytest.raises(queue.Empty):
+            inner.get(timeout=0.05)
+
+    calls = handle(wait)
+    poker = poke(times=2)
+    started = time.monotonic()
+    with pytest.raises(queue.Empty):
+        outer.get(timeout=1)
+    assert 1 <= time.monotonic() - started < 3
+    poker.result()
+    assert len(calls) == 2
+
+
+def test_a_handler_that_outlasts_the_timeout_ends_the_wait(make, handle, poke):
+    q = make(on_signal="retry")
+    handle(lambda: time.sleep(0.4))
+    poker = poke()
+    started = time.monotonic()
+    with pytest.raises(queue.Empty):
+        q.get(timeout=0.2)
+    assert time.monotonic() - started < 3
+    poker.result()
+
+
+# --- SA_RESTART: the kernel goes on by itself ------------------------------------------------------
+
+
+@DIRECTION
+@pytest.mark.parametrize("on_signal", ["raise", "retry"])
+@pytest.mark.parametrize("timeout", [None, 60])
+def test_a_restarting_handler_never_looks_like_a_timeout(
+    scene, handle, poke, direction, on_signal, timeout
+):
+    _, call, unblock, contents = scene(direction, on_signal=on_signal)
+    calls = handle(restart=True)
+    poker = poke(unblock)
+    try:
+        assert call(timeout=timeout) == ("late" if direction == "get" else None)
+    except QueueError as error:
+        assert on_signal == "raise"
+        assert error.errno == QueueError.INTERRUPTED
+        poker.result()
+        assert contents() == (["late"] if direction == "get" else [])
+    else:
+        poker.result()
+        assert contents() == ([] if direction == "get" else ["second"])
+    assert calls == [SIGNAL]
+
+
+@DIRECTION
+@pytest.mark.parametrize("on_signal", ["raise", "retry"])
+def test_a_restarting_handler_does_not_move_the_timeout(scene, handle, poke, direction, on_signal):
+    _, call, _, _ = scene(direction, on_signal=on_signal)
+    calls = handle(restart=True)
+    poker = poke()
+    started = time.monotonic()
+    try:
+        call(timeout=0.5)
+    except (queue.Empty, queue.Full):
+        assert 0.5 <= time.monotonic() - started < 3
+    except QueueError as error:
+        assert (on_signal, error.errno) == ("raise", QueueError.INTERRUPTED)
+    poker.result()
+    assert calls == [SIGNAL]
+
+
+# --- handlers that raise ------------------------------------------------------------------------------
+
+
+@DIRECTION
+@pytest.mark.parametrize("on_signal", ["raise", "retry"])
+@pytest.mark.parametrize("timeout", [None, 60])
+def test_what_a_handler_raises_passes_through(scene, handle, poke, direction, on_signal, timeout):
+    _, call, unblock, contents = scene(direction, on_signal=on_signal)
+
+    def fail():
+        raise Oops
+
+    handle(fail)
+    poker = poke()
+    with pytest.raises(Oops):
+        call(timeout=timeout)
+    poker.result()
+    unblock()
+    assert contents() == (["late"] if direction == "get" else [])
+
+
+@DIRECTION
+@pytest.mark.parametrize("on_signal", ["raise", "retry"])
+def test_control_c_interrupts_a_wait(scene, poke, direction, on_signal):
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    _, call, unblock, contents = scene(direction, on_signal=on_signal)
+    poker = poke(number=signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        call()
+    poker.result()
+    unblock()
+    assert contents() == (["late"] if direction == "get" else [])
+
+
+def test_control_c_ends_a_program_that_waits(start_script, processes_asleep, name):
+    process = start_script(
+        """
+        with Queue(sys.argv[1], 1, 16) as q:
+            q.get()
+        """,
+        name,
+    )
+    processes_asleep(process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGINT
+    assert err.strip().endswith("KeyboardInterrupt")
+
+
+def test_control_c_is_heard_during_the_spin(make, background):
+    q = make(spin_us=1_000_000)
+    main = threading.main_thread()
+
+    def press():
+        time.sleep(0.05)
+        signal.pthread_kill(main.ident, signal.SIGINT)
+
+    presser = background(press)
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        q.get()
+    assert time.monotonic() - started < 5
+    presser.result()
+
+
+# --- other threads go on --------------------------------------------------------------------------
+
+
+@DIRECTION
+@RESTART
+@pytest.mark.parametrize("on_signal", ["raise", "retry"])
+@pytest.mark.parametrize("timeout", [None, 60])
+def test_other_threads_always_go_on(
+    scene, handle, background, until, direction, restart, on_signal, timeout
+):
+    _, call, unblock, contents = scene(direction, on_signal=on_signal)
+    calls = handle(restart=restart)
+    waiter = background(call, timeout=timeout).until_asleep()
+    for count in (1, 2, 3):
+        signal.pthread_kill(waiter.thread.ident, SIGNAL)
+        until(lambda count=count: len(calls) == count)
+        waiter.until_asleep()
+    unblock()
+    assert waiter.result() == ("late" if direction == "get" else None)
+    assert contents() == ([] if direction == "get" else ["second"])
+
+
+def test_signals_do_not_restart_the_timeout_of_other_threads(q, handle, background):
+    handle()
+    started = time.monotonic()
+    waiter = background(q.get, timeout=0.5)
+    while waiter.thread.is_alive() and time.monotonic() < started + 3:
+        signal.pthread_kill(waiter.thread.ident, SIGNAL)
+        time.sleep(0.02)
+    assert isinstance(waiter.failure(), queue.Empty)
+    assert 0.5 <= waiter.ended - started < 2.5
+
+
+# --- signals and messages at once -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("on_signal", ["raise", "retry"])
+def test_a_storm_of_signals_loses_no_message(make, handle, background, on_signal):
+    ask, answer = make(maxsize=2, on_signal=on_signal), make(maxsize=2)
+    count = 3000
+
+    def mirror():
+        for _ in range(count):
+            answer.put(ask.get())
+
+    def persist(call, *args):
+        while True:
+            try:
+                return call(*args)
+            except QueueError as error:
+                assert error.errno == QueueError.INTERRUPTED
+
+    calls = handle(number=signal.SIGALRM)
+    mirroring = background(mirror)
+    signal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)
+    got = []
+    for number in range(count):
+        persist(ask.put, number)
+        got.append(persist(answer.get))
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    mirroring.result()
+    assert got == list(range(count))
+    assert calls
+
+
+def test_signals_without_a_handler_do_not_end_a_wait(start_script, finish, processes_asleep, make):
+    q = make()
+    process = start_script(
+        """
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+        with Queue(sys.argv[1]) as q:
+            print(q.get(timeout=100))
+        """,
+        q.name,
+    )
+    processes_asleep(process)
+    for number in (signal.SIGUSR2, signal.SIGCHLD, signal.SIGWINCH, signal.SIGURG):
+        process.send_signal(number)
+    processes_asleep(process)
+    q.put("there")
+    assert finish(process) == "there\n"
+
+
+def test_stopping_and_continuing_a_process_does_not_end_its_wait(
+    start_script, finish, processes_asleep, until, make
+):
+    q = make()
+    process = start_script(
+        """
+        with Queue(sys.argv[1]) as q:
+            print(q.get(timeout=100))
+        """,
+        q.name,
+    )
+
+    def state():
+        with open(f"/proc/{process.pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0]
+
+    for _ in range(3):
+        processes_asleep(process)
+        process.send_signal(signal.SIGSTOP)
+        until(lambda: state() == "T")
+        process.send_signal(signal.SIGCONT)
+        until(lambda: state() != "T")
+    processes_asleep(process)
+    q.put("there")
+    assert finish(process) == "there\n"
+
+
+def test_a_signal_does_not_turn_a_ready_call_into_an_interruption(q, handle):
+    """Nothing waits here, so there is nothing to interrupt."""
+    calls = handle(number=signal.SIGALRM)
+    signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:
+        number = random.random()
+        q.put(number)
+        assert q.get() == number
+        with pytest.raises(queue.Empty):
+            q.get_nowait()
+        with pytest.raises(queue.Empty):
+            q.get(timeout=0)
+    assert calls
+
+
+def test_a_signal_during_a_short_timeout_is_never_lost(make, handle):
+    """Whoever raises is told; whoever retries waits on; the handler runs in any case."""
+    q = make(on_signal="raise")
+    calls = handle(number=signal.SIGALRM)
+    outcomes = {"timeout": 0, "signal": 0}
+    for _ in range(300):
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+        before = len(calls)
+        try:
+            q.get(timeout=0.001)
+        except queue.Empty:
+            outcomes["timeout"] += 1
+        except QueueError as error:
+            assert error.errno == QueueError.INTERRUPTED
+            assert len(calls) == before + 1
+            outcomes["signal"] += 1
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    assert sum(outcomes.values()) == 300

@@ -1,0 +1,428 @@
+"""How waiting looks from outside: order among waiters, what it costs, which signal it takes."""
+
+import os
+import queue
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from posixmq import QueueError
+
+WAITERS = 6
+
+
+# --- first come, first served -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("timeouts", [(None,), (100,), (None, 100)], ids=["no", "all", "mixed"])
+def test_waiting_readers_are_served_in_the_order_they_came(make, background, timeouts):
+    q = make()
+    readers = [
+        background(q.get, timeout=timeouts[number % len(timeouts)]).until_asleep()
+        for number in range(WAITERS)
+    ]
+    for number in range(WAITERS):
+        q.put(number)
+    assert [reader.result() for reader in readers] == list(range(WAITERS))
+
+
+@pytest.mark.parametrize("timeouts", [(None,), (100,), (None, 100)], ids=["no", "all", "mixed"])
+def test_waiting_writers_are_served_in_the_order_they_came(full, background, timeouts):
+    writers = [
+        background(full.put, number, timeout=timeouts[number % len(timeouts)]).until_asleep()
+        for number in range(WAITERS)
+    ]
+    assert [full.get() for _ in range(1 + WAITERS)] == ["first", *range(WAITERS)]
+    for writer in writers:
+        writer.result()
+
+
+def test_waiting_processes_are_served_in_the_order_they_came(
+    make, start_script, finish, processes_asleep
+):
+    q = make(maxsize=4, maxmsgsize=64)
+    code = """
+        with Queue(sys.argv[1]) as q:
+            print(q.get(timeout=None if sys.argv[2] == "None" else 100))
+    """
+    processes = []
+    for number in range(4):
+        processes.append(start_script(code, q.name, (None, 100)[number % 2]))
+        processes_asleep(processes[-1])
+    for number in range(4):
+        q.put(number)
+    assert [finish(process).strip() for process in processes] == ["0", "1", "2", "3"]
+
+
+def test_a_long_wait_keeps_its_place(make, background):
+    """Nothing moves a waiter back while it sleeps, timer ticks included."""
+    q = make()
+    first = background(q.get, timeout=100).until_asleep()
+    time.sleep(0.2)
+    second = background(q.get).until_asleep()
+    time.sleep(0.2)
+    third = background(q.get, timeout=100).until_asleep()
+    for number in range(3):
+        q.put(number)
+    assert [first.result(), second.result(), third.result()] == [0, 1, 2]
+
+
+def test_who_gives_up_leaves_no_gap(make, background):
+    q = make()
+    first = background(q.get, timeout=0.3).until_asleep()
+    second = background(q.get).until_asleep()
+    assert isinstance(first.failure(), queue.Empty)
+    q.put("x")
+    assert second.result() == "x"
+
+
+def test_urgent_messages_of_waiting_writers_come_first_once_inside(full, background):
+    writer = background(full.put, "urgent", priority=9).until_asleep()
+    assert full.get() == "first"
+    writer.result()
+    assert full.get() == "urgent"
+
+
+# --- what it costs ------------------------------------------------------------------------------------
+
+
+def switches(task):
+    """How often the task has been put to sleep or aside."""
+    lines = Path(task, "status").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if "ctxt_switches" in line)
+
+
+def test_a_message_wakes_one_waiter_alone(make, background):
+    q = make()
+    readers = [background(q.get, timeout=t).until_asleep() for t in (None, 100) * 4]
+    before = [switches(reader.task) for reader in readers]
+    for number in range(3):
+        q.put(number)
+        assert readers[number].result() == number
+    assert [switches(reader.task) for reader in readers[3:]] == before[3:]
+    q.close()
+
+
+@pytest.mark.parametrize("options", [{}, {"spin_us": 0}], ids=["spin", "no spin"])
+def test_an_idle_waiter_costs_no_cpu(make, options):
+    """Under 10 ms of CPU in 10 s are promised; here a second and a half may cost as much."""
+    q = make(**options)
+    before = time.thread_time()
+    with pytest.raises(queue.Empty):
+        q.get(timeout=1.5)
+    assert time.thread_time() - before < 0.010
+
+
+def test_an_idle_writer_costs_no_cpu(full):
+    before = time.thread_time()
+    with pytest.raises(queue.Full):
+        full.put("x", timeout=1)
+    assert time.thread_time() - before < 0.010
+
+
+def test_an_idle_process_sleeps(make, start_script, processes_asleep):
+    q = make()
+    process = start_script(
+        """
+        with Queue(sys.argv[1]) as q:
+            q.get()
+        """,
+        q.name,
+    )
+    processes_asleep(process)
+
+    def ticks():
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
+    woken, spent = switches(f"/proc/{process.pid}"), ticks()
+    time.sleep(1)
+    assert switches(f"/proc/{process.pid}") - woken <= 1
+    assert ticks() - spent <= 1
+
+
+def test_waiting_in_short_turns_learns_not_to_spin(make):
+    """Spins that do not pay are given up: 300 waits of 2 ms with a budget of 2 ms."""
+    q = make(spin_us=2000)
+    before = time.thread_time()
+    for _ in range(300):
+        with pytest.raises(queue.Empty):
+            q.get(timeout=0.002)
+    assert time.thread_time() - before < 0.3 * 0.002 * 300
+
+
+def test_with_one_cpu_nobody_spins(run_script, name):
+    run_script(
+        """
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        with Queue(sys.argv[1], 1, 64, spin_us=1_000_000) as q:
+            q.unlink()
+            before = time.thread_time()
+            try:
+                q.get(timeout=0.5)
+            except queue.Empty:
+                pass
+            assert time.thread_time() - before < 0.1
+        """,
+        name,
+    )
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one CPU: nobody spins")
+def test_the_budget_is_spent_on_the_cpu_and_0_spends_none(make):
+    def cost(spin_us):
+        q = make(spin_us=spin_us)
+        before = time.thread_time()
+        with pytest.raises(queue.Empty):
+            q.get(timeout=0.3)
+        return time.thread_time() - before
+
+    assert cost(0) < 0.01
+    assert cost(100_000) > 0.01
+
+
+def test_the_spin_runs_without_the_gil(make, background):
+    """While one thread spins, the others compute."""
+    q = make(spin_us=1_000_000)
+    getter = background(q.get, timeout=0.3)
+    counted = 0
+    while getter.thread.is_alive():
+        counted += 1
+    assert isinstance(getter.failure(), queue.Empty)
+    assert counted > 1000
+
+
+@pytest.mark.parametrize("spin_us", [None, 0, 1, 50, 1_000_000])
+def test_every_spin_budget_passes_messages(make, background, spin_us):
+    ask, answer = make(spin_us=spin_us), make(spin_us=spin_us)
+
+    def mirror():
+        for _ in range(200):
+            answer.put(ask.get())
+
+    mirroring = background(mirror)
+    for number in range(200):
+        ask.put(number)
+        assert answer.get() == number
+    mirroring.result()
+
+
+SPIN = """
+q = Queue(sys.argv[1], 1, 64)
+q.unlink()
+before = time.thread_time()
+try:
+    q.get(timeout=0.3)
+except queue.Empty:
+    pass
+print(time.thread_time() - before)
+q.close()
+"""
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one CPU: nobody spins")
+def test_the_environment_sets_the_budget(run_script, name):
+    assert float(run_script(SPIN, name, env={"POSIXMQ_SPIN_US": "0"})) < 0.01
+    assert float(run_script(SPIN, name, env={"POSIXMQ_SPIN_US": "200000"})) > 0.01
+
+
+def test_the_keyword_goes_before_the_environment(run_script, name):
+    code = SPIN.replace("64)", "64, spin_us=0)")
+    assert float(run_script(code, name, env={"POSIXMQ_SPIN_US": "200000"})) < 0.01
+
+
+# --- the wake-up signal -------------------------------------------------------------------------------
+
+WAIT = """
+q = Queue(sys.argv[1], 1, 64)
+q.unlink()
+
+
+def wait():
+    try:
+        q.get(timeout=0.05)
+    except queue.Empty:
+        pass
+
+
+"""
+
+
+def test_no_signal_is_claimed_before_a_wait_needs_it(run_script, name):
+    run_script(
+        WAIT
+        + """
+before = caught_signals()
+q.put(1)
+assert q.get() == 1
+for call in q.get_nowait, lambda: q.get(False), lambda: q.get(timeout=0):
+    try:
+        call()
+    except queue.Empty:
+        pass
+assert caught_signals() == before
+wait()
+assert caught_signals() - before == {signal.SIGRTMAX - 2}
+wait()
+assert caught_signals() - before == {signal.SIGRTMAX - 2}
+""",
+        name,
+    )
+
+
+def test_a_signal_in_use_is_never_claimed(run_script, name):
+    run_script(
+        WAIT
+        + """
+used = []
+signal.signal(signal.SIGRTMAX - 2, lambda *_: used.append(1))
+signal.signal(signal.SIGRTMAX - 3, signal.SIG_IGN)
+before = caught_signals()
+wait()
+assert caught_signals() - before == {signal.SIGRTMAX - 4}
+assert used == []
+signal.raise_signal(signal.SIGRTMAX - 2)
+signal.raise_signal(signal.SIGRTMAX - 3)
+assert used == [1]
+""",
+        name,
+    )
+
+
+def test_the_signal_can_be_chosen(run_script, name):
+    chosen = signal.SIGRTMIN + 5
+    run_script(
+        WAIT
+        + """
+before = caught_signals()
+wait()
+assert caught_signals() - before == {int(sys.argv[2])}
+getter = threading.Thread(target=lambda: [q.get() for _ in range(1)], daemon=True)
+threading.excepthook = lambda *_: None
+getter.start()
+wait_until(lambda: sleeps_in_queue(f"/proc/self/task/{getter.native_id}"))
+q.close()
+getter.join(10)
+assert not getter.is_alive()
+""",
+        name,
+        chosen,
+        env={"POSIXMQ_SIGNAL": str(int(chosen))},
+    )
+
+
+def test_a_chosen_signal_that_is_in_use_is_not_taken(run_script, name):
+    run_script(
+        WAIT
+        + """
+used = []
+number = int(os.environ["POSIXMQ_SIGNAL"])
+signal.signal(number, lambda *_: used.append(1))
+try:
+    q.get(timeout=0.05)
+except queue.Empty:
+    pass  # it found another one
+except QueueError as error:
+    assert "POSIXMQ_SIGNAL" in str(error), error
+signal.raise_signal(number)
+assert used == [1]
+""",
+        name,
+        env={"POSIXMQ_SIGNAL": str(int(signal.SIGRTMIN + 5))},
+    )
+
+
+@pytest.mark.parametrize(
+    "value", ["", "nonsense", "0", "-1", "9", "65", "1e3", "99999999999999999999"]
+)
+def test_a_senseless_choice_breaks_nothing(run_script, name, value):
+    run_script(
+        WAIT
+        + """
+try:
+    q.get(timeout=0.05)
+except queue.Empty:
+    pass
+except QueueError as error:
+    assert "POSIXMQ_SIGNAL" in str(error), error
+q.put(1)
+assert q.get() == 1
+""",
+        name,
+        env={"POSIXMQ_SIGNAL": value},
+    )
+
+
+@pytest.mark.parametrize("value", ["nonsense", "-1", "1000001", "1.5", "99999999999999999999"])
+def test_a_senseless_budget_is_refused(run_script, name, value):
+    run_script(
+        """
+        try:
+            Queue(sys.argv[1], 1, 64)
+        except ValueError as error:
+            assert "POSIXMQ_SPIN_US" in str(error), error
+        else:
+            raise AssertionError("opened")
+        Queue(sys.argv[1], 1, 64, spin_us=10).close()
+        posixmq.unlink(sys.argv[1])
+        """,
+        name,
+        env={"POSIXMQ_SPIN_US": value},
+    )
+
+
+def test_the_wake_up_signal_does_not_kill_programs_that_are_started(run_script, name):
+    """Handlers do not survive exec, so what the program starts must not inherit the signal."""
+    run_script(
+        WAIT
+        + """
+import subprocess
+
+wait()
+code = "import signal; print(signal.getsignal(signal.SIGRTMAX - 2) is signal.SIG_DFL)"
+out = subprocess.run([sys.executable, "-I", "-c", code], stdout=-1, text=True).stdout
+assert out == "True\\n", out
+""",
+        name,
+    )
+
+
+def test_other_system_calls_of_the_program_are_not_disturbed(make, background):
+    """The deadline's signal goes to the thread that waits and ends with its call."""
+    q = make()
+
+    def wait():
+        for _ in range(20):
+            with pytest.raises(queue.Empty):
+                q.get(timeout=0.002)
+
+    waiting = [background(wait) for _ in range(3)]
+    read, write = os.pipe()
+    try:
+        started = time.monotonic()
+        time.sleep(0.05)
+        assert time.monotonic() - started >= 0.05
+        os.write(write, b"x")
+        assert os.read(read, 1) == b"x"
+    finally:
+        os.close(read)
+        os.close(write)
+    for each in waiting:
+        each.result()
+
+
+def test_interrupted_is_for_signals_of_the_program_alone(make):
+    """The library's own wake-ups never show up as an interruption in the main thread."""
+    q, other = make(), make(maxsize=1)
+    other.put("first")
+    for _ in range(200):
+        try:
+            q.get(timeout=0.0005)
+        except queue.Empty:
+            pass
+        except QueueError as error:
+            raise AssertionError("interrupted by nobody") from error
+        with pytest.raises(queue.Full):
+            other.put("x", timeout=0.0005)

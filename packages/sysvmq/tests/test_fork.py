@@ -1,0 +1,182 @@
+"""A queue goes through fork, with threads of the parent blocked inside it."""
+
+import os
+import signal
+import threading
+import time
+import warnings
+from queue import Empty
+
+import pytest
+
+from sysvmq import QueueError, RawSerializer
+
+
+@pytest.fixture
+def crowded(make, thread):
+    """A queue with threads blocked in it, timed and not."""
+    queue = make()
+    waiters = [
+        thread(queue.get, msg_type=71).wait_blocked(),
+        thread(queue.get, msg_type=72, timeout=60).wait_blocked(),
+    ]
+    yield queue
+    queue.put("one", msg_type=71)
+    queue.put("two", msg_type=72)
+    assert [waiter.result() for waiter in waiters] == ["one", "two"]
+
+
+def test_the_child_can_use_the_queue(crowded, fork):
+    def child():
+        crowded.put("mine", msg_type=2)
+        assert crowded.get(msg_type=2) == "mine"
+        assert crowded.qsize() == 0
+        assert not crowded.closed
+
+    fork(child)
+
+
+def test_the_child_can_wait_with_a_timeout(crowded, fork):
+    """Timers do not survive fork, and the child's thread has another number."""
+    with pytest.raises(Empty):
+        crowded.get(timeout=0.01)
+
+    def child():
+        start = time.monotonic()
+        with pytest.raises(Empty):
+            crowded.get(timeout=0.1)
+        assert 0.1 <= time.monotonic() - start < 5
+
+    fork(child)
+
+
+def test_the_child_can_detach_and_the_parent_goes_on(crowded, fork, row):
+    def child():
+        crowded.detach()
+        assert crowded.closed
+        with pytest.raises(QueueError):
+            crowded.qsize()
+
+    fork(child)
+    assert row(crowded.id)
+    assert not crowded.closed
+    crowded.put("still", msg_type=3)
+    assert crowded.get(msg_type=3) == "still"
+
+
+def test_the_child_can_leave_a_with_block(crowded, fork, row):
+    def child():
+        with crowded:
+            pass
+
+    fork(child)
+    assert row(crowded.id)
+
+
+def test_the_child_s_close_removes_the_queue_for_the_parent_too(make, thread, fork, row):
+    queue = make()
+    waiter = thread(queue.get).wait_blocked()
+    fork(queue.close)
+    assert row(queue.id) is None
+    assert waiter.outcome().errno == QueueError.INVALID_DESCRIPTOR
+    queue.close()
+    assert queue.closed
+
+
+def test_threads_of_the_child_can_wait_and_be_woken(crowded, fork, thread):
+    def child():
+        waiters = [
+            thread(crowded.get, msg_type=5).wait_blocked(),
+            thread(crowded.get, msg_type=5, timeout=60).wait_blocked(),
+        ]
+        crowded.put("x", msg_type=5)
+        crowded.put("x", msg_type=5)
+        assert [waiter.result() for waiter in waiters] == ["x", "x"]
+        waiter = thread(crowded.get, msg_type=5).wait_blocked()
+        crowded.detach()
+        assert waiter.outcome().errno == QueueError.INVALID_DESCRIPTOR
+
+    fork(child)
+
+
+def test_parent_and_child_talk(make, fork):
+    queue = make()
+
+    def child():
+        assert queue.get(msg_type=1) == "ping"
+        queue.put("pong", msg_type=2)
+
+    queue.put("ping")
+    fork(child)
+    assert queue.get(msg_type=2) == "pong"
+
+
+def test_signals_reach_a_child_that_waits(crowded, fork, handler, when_blocked):
+    handler(signal.SIGUSR1, lambda *_: None)
+
+    def child():
+        main = threading.main_thread().ident
+        when_blocked(lambda: signal.pthread_kill(main, signal.SIGUSR1))
+        with pytest.raises(QueueError) as caught:
+            crowded.get(msg_type=9)
+        assert caught.value.errno == QueueError.INTERRUPTED
+
+    fork(child)
+
+
+def test_a_fork_from_a_thread_that_is_not_the_main_one_works(crowded, fork, thread):
+    def child():
+        crowded.put("x", msg_type=2)
+        assert crowded.get(msg_type=2, timeout=15) == "x"
+        with pytest.raises(Empty):
+            crowded.get(msg_type=2, timeout=0.02)
+
+    pids = []
+
+    def forking():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                child()
+                status = 0
+            finally:
+                os._exit(status)
+        pids.append(os.waitpid(pid, 0)[1])
+
+    thread(forking).result()
+    assert pids == [0]
+
+
+def test_forks_in_a_crowd_of_calls_are_all_well(make, fork, thread):
+    """Whatever the other threads are doing at that moment."""
+    queue, over = make(serializer=RawSerializer), threading.Event()
+
+    def work(msg_type):
+        while not over.is_set():
+            queue.put(b"x" * 500, msg_type=msg_type)
+            queue.get(msg_type=msg_type)
+            try:
+                queue.get(msg_type=99, timeout=0.0005)
+            except Empty:
+                pass
+
+    workers = [thread(work, number) for number in (1, 2, 3)]
+
+    def child():
+        queue.put(b"y", msg_type=50, timeout=10)
+        assert queue.get(msg_type=50) == b"y"
+        with pytest.raises(Empty):
+            queue.get(msg_type=99, timeout=0.001)
+        queue.detach()
+
+    try:
+        for _ in range(30):
+            fork(child)
+    finally:
+        over.set()
+    for worker in workers:
+        worker.result()
+    assert queue.empty()

@@ -1,0 +1,307 @@
+"""Kernel limits: which one, its value, what was asked, and how to raise it."""
+
+import os
+
+import pytest
+
+from sysvmq import QueueError, RawSerializer
+
+DROP = """\
+import importlib, pkgutil
+for module in pkgutil.iter_modules(sysvmq.__path__):  # before files become unreadable
+    importlib.import_module("sysvmq." + module.name)
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+def report(call):
+    try:
+        call()
+    except QueueError as error:
+        print(error.errno, error.os_errno, str(error).replace("\\n", " "), sep="|")
+    else:
+        print("0|0|no error")
+"""
+
+
+def report(line):
+    errno, os_errno, words = line.split("|", 2)
+    return int(errno), int(os_errno), words
+
+
+def test_max_bytes_beyond_msgmnb_is_refused_with_the_limit_in_words(spawn, key, limit):
+    asked = limit("msgmnb") + 4321
+    child = spawn(DROP + "report(lambda: Queue(int(args[0]), int(args[1])))", key, asked)
+    errno, os_errno, words = report(child.finish())
+    assert errno == QueueError.NO_PERMISSIONS
+    assert os_errno == 1  # EPERM
+    assert "msgmnb" in words
+    assert str(limit("msgmnb")) in words
+    assert str(asked) in words
+    assert "sysctl" in words
+
+
+def test_a_queue_that_could_not_get_its_size_is_not_left_behind(spawn, key, limit):
+    code = (
+        DROP
+        + """\
+report(lambda: Queue(int(args[0]), int(args[1])))
+report(lambda: Queue(int(args[0]), create=False))
+"""
+    )
+    child = spawn(code, key, limit("msgmnb") + 1)
+    first, second = map(report, child.finish().splitlines())
+    assert first[0] == QueueError.NO_PERMISSIONS
+    assert second[0] == QueueError.DOES_NOT_EXIST
+
+
+def test_private_queues_that_could_not_get_their_size_are_not_left_behind(isolated):
+    code = (
+        DROP
+        + """\
+limit = int(open("/proc/sys/kernel/msgmnb").read())
+for exclusive in (False, True):
+    report(lambda: Queue(None, limit + 1))
+print(len(open("/proc/sysvipc/msg").readlines()) - 1)
+"""
+    )
+    *reports, left = isolated(code).finish().splitlines()
+    assert [report(line)[0] for line in reports] == [QueueError.NO_PERMISSIONS] * 2
+    assert left == "0"
+
+
+def test_a_queue_that_was_there_before_survives_the_refusal(make, spawn, key, limit):
+    queue = make(key, mode=0o666)
+    queue.put("survivor")
+    child = spawn(
+        DROP + "report(lambda: Queue(int(args[0]), int(args[1])))",
+        key,
+        limit("msgmnb") + 1,
+    )
+    assert report(child.finish())[0] == QueueError.NO_PERMISSIONS
+    assert queue.max_bytes == limit("msgmnb")
+    assert queue.get() == "survivor"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_max_bytes_of_somebody_else_s_queue_cannot_be_set(make, spawn, key):
+    queue = make(key, 1000, mode=0o666)
+    child = spawn(DROP + "report(lambda: Queue(int(args[0]), 500))", key)
+    errno, _, words = report(child.finish())
+    assert errno == QueueError.NO_PERMISSIONS
+    assert "msgmnb" not in words  # it is the owner, not the limit
+    assert queue.max_bytes == 1000
+
+
+def test_max_bytes_up_to_msgmnb_needs_no_privilege(spawn, key, limit):
+    child = spawn(
+        DROP + "print(Queue(int(args[0]), int(args[1])).max_bytes)",
+        key,
+        limit("msgmnb"),
+    )
+    assert child.finish() == str(limit("msgmnb"))
+
+
+def test_a_message_beyond_msgmax_is_refused_with_the_limit_in_words(raw, limit):
+    size = limit("msgmax") + 1
+    for put in (raw.put, raw.put_nowait, lambda item: raw.put(item, timeout=1)):
+        with pytest.raises(QueueError) as caught:
+            put(b"x" * size)
+        error = caught.value
+        assert error.errno == QueueError.TOO_BIG_MESSAGE
+        assert "msgmax" in error.msg
+        assert str(limit("msgmax")) in error.msg
+        assert str(size) in error.msg
+    assert raw.empty()
+
+
+def test_a_message_beyond_max_bytes_is_refused_and_never_waits_for_room(make):
+    queue = make(max_bytes=100, serializer=RawSerializer)
+    for put in (queue.put, queue.put_nowait, lambda item: queue.put(item, timeout=1)):
+        with pytest.raises(QueueError) as caught:
+            put(b"x" * 101)
+        error = caught.value
+        assert error.errno == QueueError.TOO_BIG_MESSAGE
+        assert "max_bytes" in error.msg
+        assert "100" in error.msg
+        assert "101" in error.msg
+    assert queue.empty()
+
+
+def test_a_message_beyond_max_bytes_is_refused_by_a_full_queue_too(full):
+    with pytest.raises(QueueError) as caught:
+        full.put(b"x" * 17)
+    assert caught.value.errno == QueueError.TOO_BIG_MESSAGE
+    with pytest.raises(QueueError) as caught:
+        full.put_nowait(b"x" * 17)
+    assert caught.value.errno == QueueError.TOO_BIG_MESSAGE
+    assert full.qsize() == 1
+
+
+def test_max_bytes_raised_by_somebody_else_counts_at_once(make, key):
+    queue = make(key, max_bytes=100, serializer=RawSerializer)
+    with pytest.raises(QueueError):
+        queue.put_nowait(b"x" * 500)
+    make(key, max_bytes=1000)
+    queue.put_nowait(b"x" * 500)
+    assert len(queue.get()) == 500
+
+
+def test_max_bytes_lowered_by_somebody_else_counts_at_once(make, key):
+    queue = make(key, max_bytes=1000, serializer=RawSerializer)
+    queue.put_nowait(b"x" * 500)
+    make(key, max_bytes=100)
+    for put in (queue.put, queue.put_nowait):
+        with pytest.raises(QueueError) as caught:
+            put(b"y" * 500)
+        assert caught.value.errno == QueueError.TOO_BIG_MESSAGE
+    assert queue.get() == b"x" * 500
+
+
+def test_too_many_queues_are_refused_with_the_limit_in_words(isolated):
+    code = (
+        """\
+try:
+    open("/proc/sys/kernel/msgmni", "w").write("3")
+except OSError as error:
+    print(error)
+    sys.exit(77)
+queues = [Queue() for _ in range(3)]
+"""
+        + DROP
+        + """\
+report(Queue)
+report(lambda: Queue(5))
+print(len(queues))
+"""
+    )
+    for line in isolated(code).finish().splitlines()[:2]:
+        errno, os_errno, words = report(line)
+        assert errno == QueueError.NO_SYSTEM_RESOURCES
+        assert os_errno == 28  # ENOSPC
+        assert "msgmni" in words
+        assert "3" in words
+        assert "sysctl" in words
+
+
+def test_limits_are_read_anew_whenever_they_matter(isolated):
+    code = """\
+def set(name, value):
+    try:
+        open("/proc/sys/kernel/" + name, "w").write(str(value))
+    except OSError as error:
+        print(error)
+        sys.exit(77)
+def size(queue, length):
+    try:
+        queue.put_nowait(b"x" * length)
+        return len(queue.get())
+    except QueueError as error:
+        assert error.errno == QueueError.TOO_BIG_MESSAGE, error
+        return str(error)
+old = Queue(1, serializer=RawSerializer)
+set("msgmnb", 300000)
+set("msgmax", 200000)
+new = Queue(2, serializer=RawSerializer)
+print(new.max_bytes, size(new, 200000))
+print(size(new, 200001))
+print(size(old, old.max_bytes))
+set("msgmax", 1000)
+print(size(new, 1001))
+set("msgmax", 2000)
+print(size(new, 1001))
+"""
+    lines = isolated(code).finish().splitlines()
+    assert lines[0] == "300000 200000"
+    assert "msgmax" in lines[1] and "200000" in lines[1]
+    assert int(lines[2]) > 0
+    assert "msgmax" in lines[3] and "1000" in lines[3]
+    assert lines[4] == "1001"
+
+
+def test_a_message_sent_before_msgmax_was_lowered_is_received(isolated):
+    code = """\
+try:
+    open("/proc/sys/kernel/msgmax", "w").write("12000")
+    queue = Queue(1, serializer=RawSerializer)
+    queue.put(b"x" * 12000)
+    open("/proc/sys/kernel/msgmax", "w").write("100")
+except OSError as error:
+    print(error)
+    sys.exit(77)
+print(len(Queue(1, serializer=RawSerializer).get(timeout=5)))
+"""
+    assert isolated(code).finish() == "12000"
+
+
+@pytest.mark.parametrize("size", [8193, 65536, 1_000_000])
+def test_messages_longer_than_the_usual_msgmax_are_received(isolated, size):
+    """A reader that opened before the limits were raised must still get them."""
+    code = """\
+reader = Queue(1, serializer=RawSerializer)
+try:
+    for name in ("msgmax", "msgmnb"):
+        open("/proc/sys/kernel/" + name, "w").write("2000000")
+    writer = Queue(1, 2000000, serializer=RawSerializer)
+except OSError as error:
+    print(error)
+    sys.exit(77)
+data = bytes(range(256)) * (int(args[0]) // 256 + 1)
+data = data[:int(args[0])]
+writer.put(data, msg_type=7)
+writer.put(b"next", msg_type=8)
+print(reader.get(msg_type=-7) == data, reader.get() == b"next")
+"""
+    assert isolated(code, size).finish() == "True True"
+
+
+def test_a_blocked_reader_gets_a_message_longer_than_it_expected(isolated):
+    code = """\
+reader = Queue(1, serializer=RawSerializer)
+got = []
+thread = threading.Thread(target=lambda: got.append(reader.get(timeout=15)), daemon=True)
+thread.start()
+task = f"/proc/self/task/{thread.native_id}/stat"
+while open(task).read().rpartition(")")[2].split()[0] != "S":
+    time.sleep(0.001)
+try:
+    for name in ("msgmax", "msgmnb"):
+        open("/proc/sys/kernel/" + name, "w").write("100000")
+    writer = Queue(1, 100000, serializer=RawSerializer)
+except OSError as error:
+    print(error)
+    os._exit(77)
+writer.put(b"z" * 90000)
+thread.join(18)
+print(got == [b"z" * 90000])
+"""
+    assert isolated(code).finish() == "True"
+
+
+def test_errors_have_words_without_a_descriptor_to_spare(spawn, key):
+    """They read limits from /proc and come from a module that may not be loaded yet."""
+    code = """\
+import resource
+queue = Queue(int(args[0]), 100, serializer=RawSerializer)
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+for call in (
+    lambda: queue.put(b"x" * 101),
+    lambda: queue.put(b"x" * 100_000),
+    lambda: queue.put(b"x", msg_type=0),
+    lambda: Queue(queue.key, exclusive=True),
+    lambda: Queue(-1),
+):
+    try:
+        call()
+    except QueueError as error:
+        print(error.errno, len(error.msg) > 20)
+"""
+    expected = [
+        QueueError.TOO_BIG_MESSAGE,
+        QueueError.TOO_BIG_MESSAGE,
+        QueueError.INVALID_VALUE,
+        QueueError.EXISTS,
+        QueueError.INVALID_VALUE,
+    ]
+    lines = spawn(code, key).finish().splitlines()
+    assert lines == [f"{errno} True" for errno in expected]

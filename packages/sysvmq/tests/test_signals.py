@@ -1,0 +1,358 @@
+"""Signals: handlers run, what they raise propagates, on_signal decides the rest."""
+
+import mmap
+import os
+import queue as stdlib_queue
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from sysvmq import QueueError
+
+MAIN = threading.main_thread().ident
+
+
+def interrupt(signum=signal.SIGUSR1):
+    signal.pthread_kill(MAIN, signum)
+
+
+@pytest.fixture(params=[False, True], ids=["EINTR", "SA_RESTART"])
+def restart(request):
+    return request.param
+
+
+@pytest.fixture
+def calls(handler, restart):
+    """The signals that a handler of SIGUSR1 has seen."""
+    seen = []
+    handler(signal.SIGUSR1, lambda signum, frame: seen.append(signum), restart)
+    return seen
+
+
+@pytest.fixture(params=["get", "put", "timed get", "timed put"])
+def way(request):
+    return request.param
+
+
+@pytest.fixture
+def wait(make, raw, way):
+    """A function that blocks that way on a queue with on_signal given."""
+
+    def wait(on_signal, end=None):
+        queue = make(max_bytes=16, serializer=raw.serializer, on_signal=on_signal)
+        if "put" in way:
+            queue.put(b"f" * 16)
+        timeout = 15 if "timed" in way else None
+        wait.queue = queue
+        wait.unblock = (lambda: queue.get()) if "put" in way else lambda: queue.put(b"x")
+
+        def call():
+            if "put" in way:
+                return queue.put(b"x", timeout=timeout)
+            return queue.get(timeout=timeout)
+
+        return call
+
+    return wait
+
+
+def test_raise_raises_interrupted_after_the_handler(wait, calls, when_blocked):
+    call = wait("raise")
+    size = wait.queue.qsize()
+    when_blocked(interrupt)
+    with pytest.raises(QueueError) as caught:
+        call()
+    assert caught.value.errno == QueueError.INTERRUPTED
+    assert calls == [signal.SIGUSR1]
+    assert wait.queue.qsize() == size
+
+
+def test_raise_is_the_default(q, calls, when_blocked):
+    when_blocked(interrupt)
+    with pytest.raises(QueueError) as caught:
+        q.get()
+    assert caught.value.errno == QueueError.INTERRUPTED
+
+
+def test_a_queue_goes_on_after_it_was_interrupted(wait, calls, when_blocked):
+    call = wait("raise")
+    for number in range(1, 6):
+        when_blocked(interrupt)
+        with pytest.raises(QueueError):
+            call()
+        assert len(calls) == number
+    when_blocked(wait.unblock)
+    call()
+
+
+def test_retry_runs_the_handler_at_once_and_waits_on(wait, calls, when_blocked, until, blocked):
+    call, tid = wait("retry"), threading.get_native_id()
+
+    def disturb():
+        for number in range(1, 4):
+            interrupt()
+            until(lambda: len(calls) == number, what="the handler")
+            blocked(tid)
+        wait.unblock()
+
+    when_blocked(disturb)
+    assert call() in (None, b"x")
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize("on_signal", ["raise", "retry"])
+def test_what_a_handler_raises_propagates(wait, handler, restart, when_blocked, on_signal):
+    def raising(*_):
+        raise ZeroDivisionError("from the handler")
+
+    handler(signal.SIGUSR1, raising, restart)
+    call = wait(on_signal)
+    size = wait.queue.qsize()
+    when_blocked(interrupt)
+    with pytest.raises(ZeroDivisionError, match="from the handler"):
+        call()
+    assert wait.queue.qsize() == size
+
+
+@pytest.mark.parametrize("on_signal", ["raise", "retry"])
+def test_control_c_is_a_keyboard_interrupt(wait, handler, when_blocked, on_signal):
+    handler(signal.SIGINT, signal.default_int_handler)
+    call = wait(on_signal)
+    when_blocked(lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        call()
+
+
+def test_control_c_ends_a_program_that_waits(spawn, key):
+    child = spawn("Queue(int(args[0])).get()", key).wait_blocked()
+    child.send_signal(signal.SIGINT)
+    assert child.wait(20) == -signal.SIGINT
+
+
+def test_sigterm_ends_a_program_that_waits(spawn, key):
+    child = spawn("Queue(int(args[0]), on_signal='retry').get()", key).wait_blocked()
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(20) == -signal.SIGTERM
+
+
+def test_a_timeout_is_not_restarted_by_signals(make, calls, thread):
+    queue = make(on_signal="retry")
+    over = threading.Event()
+
+    def disturb():
+        deadline = time.monotonic() + 10
+        while not over.wait(0.02) and time.monotonic() < deadline:
+            interrupt()
+
+    noise = thread(disturb)
+    start = time.monotonic()
+    try:
+        with pytest.raises(stdlib_queue.Empty):
+            queue.get(timeout=0.4)
+        took = time.monotonic() - start
+    finally:
+        over.set()
+        noise.result()
+    assert 0.4 <= took < 2
+    assert len(calls) > 3
+
+
+@pytest.mark.parametrize("on_signal", ["raise", "retry"])
+@pytest.mark.parametrize("timeout", [None, 15])
+def test_other_threads_always_go_on(make, calls, thread, until, blocked, on_signal, timeout):
+    queue = make(on_signal=on_signal)
+    waiter = thread(queue.get, timeout=timeout).wait_blocked()
+    for number in range(1, 4):
+        signal.pthread_kill(waiter.ident, signal.SIGUSR1)
+        until(lambda: len(calls) == number, what="the handler")
+        waiter.wait_blocked()
+    queue.put("undisturbed")
+    assert waiter.result() == "undisturbed"
+
+
+def test_other_threads_go_on_while_they_put(full, calls, thread, until):
+    waiter = thread(full.put, b"second").wait_blocked()
+    signal.pthread_kill(waiter.ident, signal.SIGUSR1)
+    until(lambda: calls, what="the handler")
+    waiter.wait_blocked()
+    full.get()
+    waiter.result()
+    assert full.get() == b"second"
+
+
+def test_a_signal_to_another_thread_leaves_its_timeout_alone(make, calls, thread, until):
+    queue = make()
+    start = time.monotonic()
+    waiter = thread(queue.get, timeout=0.4)
+    while waiter.is_alive():
+        signal.pthread_kill(waiter.ident, signal.SIGUSR1)
+        time.sleep(0.02)
+        assert time.monotonic() - start < 10
+    assert isinstance(waiter.outcome(), stdlib_queue.Empty)
+    assert 0.4 <= waiter.ended - start < 2
+
+
+def test_a_handler_may_use_the_queue_that_waits(make, handler, when_blocked, restart):
+    queue = make(on_signal="retry")
+    handler(signal.SIGUSR1, lambda *_: queue.put("from the handler"), restart)
+    when_blocked(interrupt)
+    assert queue.get() == "from the handler"
+
+
+def test_a_handler_may_take_the_message_away(make, handler, when_blocked, restart):
+    queue = make(on_signal="retry")
+    taken = []
+
+    def take(*_):
+        queue.put("first")
+        taken.append(queue.get())
+        queue.put("second")
+
+    handler(signal.SIGUSR1, take, restart)
+    when_blocked(interrupt)
+    assert queue.get() == "second"
+    assert taken == ["first"]
+
+
+def test_a_handler_may_wait_on_the_queue_that_waits(make, handler, when_blocked, restart):
+    queue = make(on_signal="retry")
+    inner = []
+
+    def nested(*_):
+        with pytest.raises(stdlib_queue.Empty):
+            queue.get(timeout=0.1)
+        inner.append(True)
+        queue.put("outer")
+
+    handler(signal.SIGUSR1, nested, restart)
+    when_blocked(interrupt)
+    assert queue.get(timeout=15) == "outer"
+    assert inner == [True]
+
+
+def test_a_timeout_survives_a_handler_that_waits_too(make, handler, when_blocked, restart):
+    queue = make(on_signal="retry")
+
+    def nested(*_):
+        with pytest.raises(stdlib_queue.Empty):
+            queue.get(timeout=0.05)
+
+    handler(signal.SIGUSR1, nested, restart)
+    when_blocked(interrupt)
+    start = time.monotonic()
+    with pytest.raises(stdlib_queue.Empty):
+        queue.get(timeout=0.3)
+    assert 0.3 <= time.monotonic() - start < 2
+
+
+def test_a_handler_that_outlasts_the_timeout_ends_the_wait(make, handler, when_blocked, restart):
+    queue = make(on_signal="retry")
+    handler(signal.SIGUSR1, lambda *_: time.sleep(0.3), restart)
+    when_blocked(interrupt)
+    start = time.monotonic()
+    with pytest.raises(stdlib_queue.Empty):
+        queue.get(timeout=0.1)
+    assert time.monotonic() - start < 2
+
+
+def test_ignored_signals_do_not_interrupt(q, handler, thread, when_blocked, blocked):
+    handler(signal.SIGUSR2, signal.SIG_IGN)
+    tid = threading.get_native_id()
+
+    def disturb():
+        interrupt(signal.SIGUSR2)
+        interrupt(signal.SIGURG)
+        blocked(tid)
+        q.put("x")
+
+    when_blocked(disturb)
+    assert q.get() == "x"
+
+
+@pytest.mark.parametrize("arguments", ["", "timeout=15"])
+def test_a_stopped_process_waits_on_when_it_is_continued(spawn, make, key, until, arguments):
+    """msgrcv fails with EINTR after SIGCONT though no handler has run, signal(7)."""
+    queue = make(key)
+    child = spawn(
+        f"print(Queue(int(args[0]), on_signal='retry').get({arguments}))", key
+    ).wait_blocked()
+    for _ in range(3):
+        child.send_signal(signal.SIGSTOP)
+        until(lambda: os.waitpid(child.pid, os.WUNTRACED | os.WNOHANG)[0], what="a stop")
+        child.send_signal(signal.SIGCONT)
+        child.wait_blocked()
+    queue.put("still there")
+    assert child.finish() == "still there"
+
+
+def test_a_signal_is_not_mistaken_for_a_timeout_nor_for_empty(make, calls, when_blocked):
+    queue = make()
+    for timeout in (None, 15, 9e9):
+        when_blocked(interrupt)
+        with pytest.raises(QueueError) as caught:
+            queue.get(timeout=timeout)
+        assert caught.value.errno == QueueError.INTERRUPTED
+
+
+def test_calls_that_need_not_wait_are_not_interrupted(q, handler):
+    """The handler runs, at the latest right after, and the work is done."""
+    seen = []
+    handler(signal.SIGUSR1, lambda *_: seen.append(1))
+    for number in range(200):
+        interrupt()
+        q.put(number)
+        interrupt()
+        assert q.get() == number
+    assert seen
+
+
+SHOOTER = """\
+import mmap, random
+key, path, rounds, reach, target = int(args[0]), args[1], int(args[2]), float(args[3]), os.getppid()
+queue, lost = Queue(key), 0
+with open(path, "r+b") as file:
+    entered_handled = memoryview(mmap.mmap(file.fileno(), 8)).cast("I")
+for number in range(rounds):
+    while entered_handled[0] == number:
+        pass
+    end = time.perf_counter() + random.uniform(0, reach)
+    while time.perf_counter() < end:
+        pass
+    os.kill(target, signal.SIGUSR1)
+    end = time.perf_counter() + 0.2
+    while entered_handled[1] == number and time.perf_counter() < end:
+        pass
+    lost += entered_handled[1] == number
+    queue.put(number)
+print(lost)
+"""
+
+
+@pytest.mark.parametrize(("spin_us", "reach"), [(0, 20e-6), (None, 100e-6), (100, 200e-6)])
+def test_a_signal_at_any_moment_runs_its_handler_at_once(
+    make, handler, key, spawn, tmp_path, spin_us, reach
+):
+    """Shots in the dark around the entry into the wait.
+
+    As in Python's own waits, there is an instant between the last look at the signals
+    and the system call; all other moments must be safe.
+    """
+    queue, rounds, path = make(key, on_signal="retry", spin_us=spin_us), 400, tmp_path / "shared"
+    path.write_bytes(bytes(8))
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 8) as memory:
+
+        def count(*_):
+            memory[4:8] = (int.from_bytes(memory[4:8], sys.byteorder) + 1).to_bytes(
+                4, sys.byteorder
+            )
+
+        handler(signal.SIGUSR1, count)
+        shooter = spawn(SHOOTER, key, path, rounds, reach)
+        for number in range(rounds):
+            memory[0:4] = (number + 1).to_bytes(4, sys.byteorder)
+            assert queue.get(timeout=15) == number
+        assert int(shooter.finish()) <= rounds / 20
+        assert int.from_bytes(memory[4:8], sys.byteorder) == rounds
