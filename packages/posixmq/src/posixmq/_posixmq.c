@@ -34,7 +34,7 @@ typedef struct {
     PyObject_HEAD
     module_state *state; /* the type keeps the module alive, and the module its state */
     mqc_gate gate;
-    int fd;
+    atomic_int fd; /* -1 unless open */
     int on_signal_raises;
     long maxsize;
     long maxmsgsize;

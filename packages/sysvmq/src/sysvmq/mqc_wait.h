@@ -324,8 +324,8 @@ mqc_environment_number(const char *name)
     return *text == '\0' ? number : LONG_MAX;
 }
 
-/* The number to claim: what the environment names, else the highest free one. One that this thread blocks is left alone at
- * first, as the program may take it by sigwait(3) or signalfd(2). */
+/* The number to claim: what the environment names, else the highest free one. One that this
+ * thread blocks is left alone at first: the program may take it by sigwait(3) or signalfd(2). */
 static int
 mqc_choose_signal(void)
 {
