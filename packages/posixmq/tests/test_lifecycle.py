@@ -256,15 +256,19 @@ def test_a_queue_pickles_into_itself_or_not_at_all(make, name, protocol):
 
 
 def test_subclasses_come_and_go_without_leaking():
-    def once():
-        class Passing(Queue):
+    def once(base):
+        class Passing(base):
             pass
 
         return weakref.ref(Passing)
 
-    gone = [once() for _ in range(20)]
-    gc.collect()
-    assert not [weak for weak in gone if weak() is not None]
+    def survivors(base):
+        gone = [once(base) for _ in range(20)]
+        gc.collect()
+        return sum(weak() is not None for weak in gone)
+
+    # A free-threaded Python 3.13 keeps every class for ever once a thread was started.
+    assert survivors(Queue) <= survivors(object)
 
 
 def test_constructing_an_open_queue_again_leaks_nothing(make, unique, descriptors):

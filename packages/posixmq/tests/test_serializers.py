@@ -237,6 +237,24 @@ def test_what_loads_raises_is_the_cause_of_a_decode_error(make, name):
     assert q.empty()
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)], ids=repr)
+def test_what_is_no_error_of_the_serializers_passes_through_loads(make, error):
+    class Failing:
+        @staticmethod
+        def dumps(obj):
+            return obj
+
+        @staticmethod
+        def loads(data):
+            raise error
+
+    q = make(serializer=Failing)
+    q.put(b"payload")
+    with pytest.raises(type(error)) as caught:
+        q.get()
+    assert caught.value is error
+
+
 def test_a_message_made_too_long_by_dumps_is_refused(make):
     q = make(serializer=Fixed("x" * 257))
     with pytest.raises(QueueError) as caught:

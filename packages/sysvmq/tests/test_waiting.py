@@ -1,7 +1,9 @@
 """Waiting in the kernel: in order, one wake-up a message, at no cost when idle."""
 
 import os
+import shutil
 import signal
+import subprocess
 import threading
 import time
 from queue import Empty
@@ -425,3 +427,84 @@ for _ in range(3000):
         queue.put(b"%016d" % number)
         assert queue.get(msg_type=2) == b"%016d" % number
     echo.finish()
+
+
+# The instant before the system call, made 30 ms long: a signal in it is lost to the call.
+SLOW_ENTRY = """\
+#include <stddef.h>
+#include <sys/ipc.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
+static void dawdle(int flags)
+{
+    struct timespec now, start;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    do {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while (!(flags & IPC_NOWAIT) &&
+             (now.tv_sec - start.tv_sec) * 1000000000L + now.tv_nsec - start.tv_nsec < 30000000);
+}
+ssize_t msgrcv(int id, void *message, size_t size, long type, int flags)
+{
+    dawdle(flags);
+    return syscall(SYS_msgrcv, id, message, size, type, flags);
+}
+int msgsnd(int id, const void *message, size_t size, int flags)
+{
+    dawdle(flags);
+    return syscall(SYS_msgsnd, id, message, size, flags);
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def slow_entry(tmp_path_factory):
+    """The environment of a process whose calls take long to get into the kernel."""
+    folder = tmp_path_factory.mktemp("slow")
+    source, library = folder / "slow.c", folder / "slow.so"
+    source.write_text(SLOW_ENTRY)
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if not compiler:
+        pytest.skip("needs a C compiler")
+    command = [compiler, "-shared", "-fPIC", "-o", library, source]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"cannot compile the slow entry: {done.stderr}")
+    return {"LD_PRELOAD": str(library)}
+
+
+@pytest.mark.parametrize("way", ["get", "put"])
+@pytest.mark.parametrize("end", ["timeout", "detach", "close"])
+def test_what_ends_a_wait_is_not_lost_on_the_way_into_it(make, key, spawn, slow_entry, way, end):
+    full = make(key, 16, serializer=RawSerializer)
+    full.put(b"f" * 16)
+    child = spawn(
+        """\
+slow = Queue(int(args[0]), serializer=RawSerializer, spin_us=0)
+timeout = 0.01 if args[2] == "timeout" else None
+def wait():
+    try:
+        if args[1] == "get":
+            slow.get(msg_type=7, timeout=timeout)
+        else:
+            slow.put(b"x", timeout=timeout)
+    except (queue.Empty, queue.Full, QueueError) as error:
+        print(type(error).__name__)
+thread = threading.Thread(target=wait, daemon=True)
+start = time.monotonic()
+thread.start()
+if args[2] != "timeout":
+    time.sleep(0.01)
+    getattr(slow, args[2])()
+thread.join(10)
+print(0.03 <= time.monotonic() - start < 5)
+""",
+        key,
+        way,
+        end,
+        **slow_entry,
+    )
+    error = "QueueError" if end != "timeout" else {"get": "Empty", "put": "Full"}[way]
+    assert child.finish() == f"{error}\nTrue"
