@@ -295,3 +295,9 @@ def test_create_and_exclusive_go_by_truth(make, name):
     make(name, create=1, exclusive=[])
     assert errno_of(Queue, name, exclusive="yes") == QueueError.EXISTS
     assert errno_of(Queue, name + "-", create=0) == QueueError.DOES_NOT_EXIST
+
+
+def test_exclusive_without_create_is_refused(name):
+    """It could only mean that an existing queue is not wanted either."""
+    with pytest.raises(ValueError, match="exclusive=True needs create=True"):
+        Queue(name, create=False, exclusive=True)

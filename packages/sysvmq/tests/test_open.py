@@ -322,3 +322,9 @@ def test_a_removed_key_can_be_created_anew(make, key):
     second = make(key, exclusive=True)
     assert second.empty()
     assert second.id != first.id
+
+
+def test_exclusive_without_create_is_refused(fresh_key):
+    """It could only mean that an existing queue is not wanted either."""
+    with pytest.raises(ValueError, match="exclusive=True needs create=True"):
+        Queue(fresh_key(), create=False, exclusive=True)

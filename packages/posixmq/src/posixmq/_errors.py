@@ -42,10 +42,9 @@ class QueueError(OSError):
 
 
 class DecodeError(QueueError):
-    """The serializer refused a message, which has left the queue: nothing of it is lost.
+    """The serializer refused a message. It has left the queue, but its bytes are in ``data``.
 
-    ``data`` holds its bytes, ``priority`` (POSIX) or ``msg_type`` (System V) says where it
-    stood, and ``__cause__`` is what the serializer raised. ``errno`` is ``ERROR``.
+    ``priority`` (POSIX) or ``msg_type`` (System V) says where it stood, and ``__cause__`` is what the serializer raised. ``errno`` is ``ERROR``.
     """
 
     __module__ = __package__
@@ -106,8 +105,8 @@ def decode_error(queue: str, cause: BaseException, data: bytes, **place: int) ->
         reason = type(cause).__name__
     error = DecodeError(
         QueueError.ERROR,
-        f"the serializer refused a message of {len(data)} bytes ({field} {value}) from {queue}, "
-        f"whose bytes are in .data: {reason}",
+        f"the serializer refused a message of {len(data)} bytes ({field} {value}) from {queue}: "
+        f"{reason}; the bytes are in .data",
     )
     error.data = data
     setattr(error, field, value)

@@ -31,6 +31,10 @@ def failure(operation: str, os_errno: int, queue: Any, detail: Any) -> QueueErro
 
 def _argument(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
     parameter, value, range_ = detail
+    if parameter == "mode" and 0 <= value < 2**32:
+        return f"mode must be {range_}; {value:#o} was asked for"
+    if range_ == "1 or more" and value > 0:
+        range_ = "within a C long"
     return f"{parameter} must be {range_}; {_shown(value)} was asked for"
 
 
@@ -52,24 +56,31 @@ def _unlink(operation: str, os_errno: int, queue: Any, name: Any) -> str:
 
 def _using(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
     if os_errno == errno.EBADF:
-        return f"cannot {operation}: {_name_of(queue)} is not open (any more)"
+        return f"cannot {operation} on {_name_of(queue)}: it is {_state(queue)}"
     if os_errno == errno.EMSGSIZE:
-        return (
-            f"cannot {operation}: the message has {detail} bytes, and {_name_of(queue)} takes "
-            f"{queue.maxmsgsize}; maxmsgsize is fixed when a queue is created: unlink it and create "
-            "it with a larger maxmsgsize"
-        )
+        return f"cannot {operation} on {_name_of(queue)}: {_too_long(queue, detail)}"
     if os_errno == errno.EINTR:
         return (
             f"{operation} on {_name_of(queue)} was interrupted by a signal; Queue(..., "
             "on_signal='retry') goes on waiting instead"
         )
     if os_errno == errno.EBUSY:
-        return (
-            f"cannot {operation}: no free real-time signal to end a wait with; POSIXMQ_SIGNAL can "
-            "name one (it must not have a handler)"
-        )
+        return f"cannot {operation} on {_name_of(queue)}: {_no_signal()}"
     return f"cannot {operation} on {_name_of(queue)}: {os.strerror(os_errno)}"
+
+
+def _too_long(queue: Any, size: int) -> str:
+    text = (
+        f"the message has {size} bytes, and maxmsgsize is {queue.maxmsgsize}, which is fixed when a "
+        "queue is created: unlink it and create it with a larger maxmsgsize"
+    )
+    allowed = _read_limit("msgsize_max")
+    if size > allowed:
+        text += (
+            f", once fs.mqueue.msgsize_max = {allowed} is raised "
+            f"('sysctl fs.mqueue.msgsize_max={size}' as root)"
+        )
+    return text
 
 
 def _open(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
@@ -130,8 +141,8 @@ def _over_user_limits(maxsize: int, maxmsgsize: int) -> str:
     return (
         f"RLIMIT_MSGQUEUE is {allowed} bytes for all queues of this user together, and this one "
         f"needs {asked} bytes (maxsize={maxsize} times maxmsgsize={maxmsgsize} and "
-        f"{_MESSAGE_OVERHEAD} bytes of overhead each) beside those that exist; unlink unused "
-        "queues, ask for smaller ones, or raise the limit with 'ulimit -q', "
+        f"{_MESSAGE_OVERHEAD} bytes of overhead each) beside those that exist; close and unlink "
+        "unused queues, ask for smaller ones, or raise the limit with 'ulimit -q', "
         "resource.setrlimit or LimitMSGQUEUE= in systemd"
     )
 
@@ -189,6 +200,20 @@ def _descriptors_used_up() -> bool:
     except OSError as error:
         return error.errno == errno.EMFILE
     return False
+
+
+def _no_signal() -> str:
+    chosen = os.environ.get("POSIXMQ_SIGNAL")
+    if chosen:
+        return (
+            f"POSIXMQ_SIGNAL={chosen!r} names no free real-time signal (SIGRTMIN to SIGRTMAX, without "
+            "a handler), and one is needed to end a wait"
+        )
+    return "no real-time signal is free to end a wait with; POSIXMQ_SIGNAL can name one"
+
+
+def _state(queue: Any) -> str:
+    return "closed" if queue.name else "not open: Queue.__init__ was not called"
 
 
 def _name_of(queue: Any) -> str:

@@ -155,7 +155,7 @@ receive_attempt(void *context, int may_sleep)
 /* ***** names ***** */
 
 #define NAME_RANGE                                                                                 \
-    "a slash followed by 1 to 255 bytes without another slash or NUL, as mq_overview(7) says"
+    "a slash followed by 1 to 255 bytes without another slash or NUL, and not /. or /.."
 
 /* Returns the name as bytes in the file system's encoding, or NULL with an exception. */
 static PyObject *
@@ -358,22 +358,26 @@ PyDoc_STRVAR(Queue_doc,
              "--\n\n"
              "A POSIX message queue, created if it does not exist; see mq_open(3).\n"
              "\n"
-             ":param name: a str that starts with a slash, followed by 1 to 255 bytes\n"
+             ":param name: a str that starts with a slash, followed by 1 to 255 bytes without\n"
+             "    another slash or NUL, and not /. or /..\n"
              ":param maxsize: messages it can hold, 1 to fs.mqueue.msg_max\n"
              ":param maxmsgsize: bytes a message may have, 1 to fs.mqueue.msgsize_max; an\n"
              "    existing queue keeps its own sizes, whatever is asked\n"
              ":param serializer: anything with dumps(obj) and loads(data); None means\n"
              "    PickleSerializer\n"
-             ":param mode: permission bits of a new queue, reached whatever the umask\n"
+             ":param mode: permission bits of a new queue, 0o600 unless given; the umask does\n"
+             "    not change them\n"
              ":param create: False to open an existing queue only\n"
-             ":param exclusive: True to fail if the queue exists\n"
+             ":param exclusive: True to fail if the queue exists; needs create\n"
              ":param on_signal: what a signal does to a waiting call in the main thread when\n"
              "    its handler returns: 'raise' QueueError.INTERRUPTED, or 'retry'\n"
              ":param spin_us: microseconds to try again before sleeping, 0 to 1,000,000; None\n"
              "    for POSIXMQ_SPIN_US or 50\n"
              ":raises QueueError: INVALID_VALUE, NO_PERMISSIONS, NO_SYSTEM_RESOURCES,\n"
              "    DOES_NOT_EXIST, EXISTS; the message names the limit that was hit\n"
-             ":raises TypeError, ValueError: for arguments that can never be right\n");
+             ":raises TypeError: an argument of the wrong type, or a serializer without dumps\n"
+             "    or loads\n"
+             ":raises ValueError: on_signal or spin_us out of range, exclusive without create\n");
 
 /* Open the queue and put all that the constructor was given in its place. */
 static int
@@ -416,6 +420,10 @@ Queue_init(PyObject *op, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OO$OOppOO:Queue", names, &name, &maxsize,
                                      &maxmsgsize, &serializer, &mode, &request.create,
                                      &request.exclusive, &on_signal, &spin_us)) {
+        return -1;
+    }
+    if (request.exclusive && !request.create) {
+        PyErr_SetString(PyExc_ValueError, "exclusive=True needs create=True");
         return -1;
     }
     if (mqc_gate_claim(&self->gate) < 0) {
@@ -557,7 +565,7 @@ static PyObject *
 Queue_enter(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     if (atomic_load(&((Queue *)op)->gate.closed)) {
-        mqc_raise("use", EBADF, op, NULL);
+        mqc_raise("enter a with block", EBADF, op, NULL);
         return NULL;
     }
     return Py_NewRef(op);
@@ -727,7 +735,7 @@ PyDoc_STRVAR(Queue_put_doc,
              ":param pickle_protocol: for PickleSerializer only\n"
              ":raises queue.Full: there was no room in time\n"
              ":raises QueueError: TOO_BIG_MESSAGE, INVALID_VALUE, INTERRUPTED,\n"
-             "    INVALID_DESCRIPTOR\n"
+             "    INVALID_DESCRIPTOR, NO_SYSTEM_RESOURCES, ERROR (no signal is free)\n"
              ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n"
              "\n"
              "What the serializer raises passes through, and nothing is sent.\n");
@@ -774,7 +782,8 @@ PyDoc_STRVAR(Queue_get_doc,
              ":param timeout: seconds to wait, None for ever; ignored if block is false\n"
              ":raises queue.Empty: there was none in time\n"
              ":raises DecodeError: the serializer refused the message, which .data holds\n"
-             ":raises QueueError: INTERRUPTED, INVALID_DESCRIPTOR\n"
+             ":raises QueueError: INTERRUPTED, INVALID_DESCRIPTOR, NO_SYSTEM_RESOURCES, ERROR\n"
+             "    (no signal is free)\n"
              ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
 
 static PyObject *
@@ -815,7 +824,7 @@ read_attributes(Queue *self, struct mq_attr *attributes)
         mqc_unhold(&self->gate);
     }
     if (error != 0) {
-        mqc_raise("look at", error, (PyObject *)self, NULL);
+        mqc_raise("get the attributes", error, (PyObject *)self, NULL);
         return -1;
     }
     return 0;

@@ -24,12 +24,16 @@ def failure(operation: str, os_errno: int, queue: Any, detail: Any) -> QueueErro
 
 def _argument(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
     parameter, value, range_ = detail
+    if parameter == "mode" and 0 <= value < 2**32:
+        return f"mode must be {range_}; {value:#o} was asked for"
+    if range_ == "1 or more" and value > 0:
+        range_ = "within a C long"
     return f"{parameter} must be {range_}; {_shown(value)} was asked for"
 
 
 def _using(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
     if os_errno == errno.EBADF:
-        return f"cannot {operation}: {_name_of(queue)} is not open (any more)"
+        return f"cannot {operation} on {_name_of(queue)}: it is {_state(queue)}"
     if os_errno == errno.EIDRM:
         return f"cannot {operation}: {_name_of(queue)} has been removed from the kernel"
     if os_errno == errno.EMSGSIZE:
@@ -40,9 +44,11 @@ def _using(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
             "on_signal='retry') goes on waiting instead"
         )
     if os_errno == errno.EBUSY:
+        return f"cannot {operation} on {_name_of(queue)}: {_no_signal()}"
+    if operation == "close":
         return (
-            f"cannot {operation}: no free real-time signal to end a wait with; SYSVMQ_SIGNAL can "
-            "name one (it must not have a handler)"
+            f"cannot remove {_name_of(queue)}: only its owner or creator (or root) may; detach() "
+            "leaves it"
         )
     if os_errno in (errno.EACCES, errno.EPERM):
         return f"cannot {operation} on {_name_of(queue)}: its owner and mode do not let this user"
@@ -51,16 +57,25 @@ def _using(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
 
 def _too_long(queue: Any, size: int) -> str:
     """A message has two limits: the system's, and the room that the whole queue has."""
-    msgmax = _read_limit("msgmax")
+    msgmax, max_bytes = _read_limit("msgmax"), queue.max_bytes
+    words = []
     if size > msgmax:
-        return (
-            f"the message has {size} bytes, and kernel.msgmax = {msgmax}; raise it with "
-            f"'sysctl kernel.msgmax={size}' as root"
+        words.append(
+            f"kernel.msgmax is {msgmax}: raise it with 'sysctl kernel.msgmax={size}' as root"
         )
-    return (
-        f"the message has {size} bytes, and the queue's max_bytes is {queue.max_bytes}; its owner can "
-        f"open it with a larger max_bytes, up to kernel.msgmnb = {_read_limit('msgmnb')}"
-    )
+    if size > max_bytes:
+        words.append(f"the queue's max_bytes is {max_bytes}: {_larger_queue(size)}")
+    return f"the message has {size} bytes, and {'; and '.join(words)}"
+
+
+def _larger_queue(size: int) -> str:
+    msgmnb = _read_limit("msgmnb")
+    if size > msgmnb and not _may_exceed_limits():
+        return (
+            f"raise kernel.msgmnb = {msgmnb} ('sysctl kernel.msgmnb={size}' as root), then its "
+            f"owner can open it with max_bytes={size}"
+        )
+    return f"its owner can open it with max_bytes={size} (kernel.msgmnb is {msgmnb})"
 
 
 def _open(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
@@ -134,6 +149,20 @@ def _may_exceed_limits() -> bool:
             if line.startswith("CapEff:"):
                 return bool(int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)
     return False
+
+
+def _no_signal() -> str:
+    chosen = os.environ.get("SYSVMQ_SIGNAL")
+    if chosen:
+        return (
+            f"SYSVMQ_SIGNAL={chosen!r} names no free real-time signal (SIGRTMIN to SIGRTMAX, without "
+            "a handler), and one is needed to end a wait"
+        )
+    return "no real-time signal is free to end a wait with; SYSVMQ_SIGNAL can name one"
+
+
+def _state(queue: Any) -> str:
+    return "closed" if queue.id >= 0 else "not open: Queue.__init__ was not called"
 
 
 def _name_of(queue: Any) -> str:

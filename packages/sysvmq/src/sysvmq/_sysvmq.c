@@ -358,19 +358,23 @@ PyDoc_STRVAR(Queue_doc,
              "\n"
              ":param key: 1 to 4294967295; 0 or None for a private queue, always a new one\n"
              ":param max_bytes: bytes that the messages in the queue may have together, 1 to\n"
-             "    kernel.msgmnb; None leaves it as it is\n"
+             "    kernel.msgmnb, which changes an existing queue for everybody; None leaves it\n"
+             "    as it is\n"
              ":param serializer: anything with dumps(obj) and loads(data); None means\n"
              "    PickleSerializer\n"
-             ":param mode: permission bits of a new queue\n"
-             ":param create: False to open an existing queue only\n"
-             ":param exclusive: True to fail if the queue exists\n"
+             ":param mode: permission bits of a new queue, 0o600 unless given\n"
+             ":param create: False to open an existing queue only; a private one is made all\n"
+             "    the same\n"
+             ":param exclusive: True to fail if the queue exists; needs create\n"
              ":param on_signal: what a signal does to a waiting call in the main thread when\n"
              "    its handler returns: 'raise' QueueError.INTERRUPTED, or 'retry'\n"
              ":param spin_us: microseconds to try again before sleeping, 0 to 1,000,000; None\n"
              "    for SYSVMQ_SPIN_US or 50\n"
              ":raises QueueError: INVALID_VALUE, NO_PERMISSIONS, NO_SYSTEM_RESOURCES,\n"
              "    DOES_NOT_EXIST, EXISTS; the message names the limit that was hit\n"
-             ":raises TypeError, ValueError: for arguments that can never be right\n");
+             ":raises TypeError: an argument of the wrong type, or a serializer without dumps\n"
+             "    or loads\n"
+             ":raises ValueError: on_signal or spin_us out of range, exclusive without create\n");
 
 /* Open the queue and put all that the constructor was given in its place. */
 static int
@@ -414,6 +418,10 @@ Queue_init(PyObject *op, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO$OOppOO:Queue", names, &key, &max_bytes,
                                      &serializer, &mode, &request.create, &request.exclusive,
                                      &on_signal, &spin_us)) {
+        return -1;
+    }
+    if (request.exclusive && !request.create) {
+        PyErr_SetString(PyExc_ValueError, "exclusive=True needs create=True");
         return -1;
     }
     if (mqc_gate_claim(&self->gate) < 0) {
@@ -494,7 +502,8 @@ PyDoc_STRVAR(Queue_close_doc,
              "\n"
              "Everybody who waits on it, in any process, is woken and raises\n"
              "INVALID_DESCRIPTOR. Closing twice does nothing, nor does closing a queue that\n"
-             "somebody else has removed. detach() lets go of the queue and leaves it.\n"
+             "somebody else has removed, nor closing after detach(): open the queue again to\n"
+             "remove it.\n"
              "\n"
              ":raises QueueError: NO_PERMISSIONS, and then the queue stays open\n");
 
@@ -536,7 +545,7 @@ static PyObject *
 Queue_enter(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     if (atomic_load(&((Queue *)op)->gate.closed)) {
-        mqc_raise("use", EBADF, op, NULL);
+        mqc_raise("enter a with block", EBADF, op, NULL);
         return NULL;
     }
     return Py_NewRef(op);
@@ -751,7 +760,8 @@ get_item(Queue *self, int64_t patience, PyObject *msg_type)
 PyDoc_STRVAR(Queue_put_doc,
              "put($self, /, item, block=True, msg_type=1, pickle_protocol=1, *, timeout=None)\n"
              "--\n\n"
-             "Put item into the queue; see msgsnd(2).\n"
+             "Put item into the queue; see msgsnd(2). The timeout goes by keyword only: the\n"
+             "third argument is msg_type.\n"
              "\n"
              ":param item: what the serializer takes\n"
              ":param block: False to raise queue.Full at once where there is no room\n"
@@ -760,7 +770,8 @@ PyDoc_STRVAR(Queue_put_doc,
              ":param timeout: seconds to wait, None for ever; ignored if block is false\n"
              ":raises queue.Full: there was no room in time\n"
              ":raises QueueError: TOO_BIG_MESSAGE, INVALID_VALUE, INTERRUPTED,\n"
-             "    INVALID_DESCRIPTOR, NO_PERMISSIONS\n"
+             "    INVALID_DESCRIPTOR, NO_PERMISSIONS, NO_SYSTEM_RESOURCES, ERROR (no signal is\n"
+             "    free)\n"
              ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n"
              "\n"
              "What the serializer raises passes through, and nothing is sent.\n");
@@ -801,7 +812,8 @@ Queue_put_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject
 
 PyDoc_STRVAR(Queue_get_doc,
              "get($self, /, block=True, msg_type=0, *, timeout=None)\n--\n\n"
-             "Remove and return an item; see msgrcv(2).\n"
+             "Remove and return an item; see msgrcv(2). The timeout goes by keyword only: the\n"
+             "second argument is msg_type.\n"
              "\n"
              ":param block: False to raise queue.Empty at once where there is none\n"
              ":param msg_type: 0 for the oldest message, N > 0 for the oldest of type N, N < 0\n"
@@ -810,7 +822,7 @@ PyDoc_STRVAR(Queue_get_doc,
              ":raises queue.Empty: there was none in time\n"
              ":raises DecodeError: the serializer refused the message, which .data holds\n"
              ":raises QueueError: INVALID_VALUE, INTERRUPTED, INVALID_DESCRIPTOR,\n"
-             "    NO_PERMISSIONS\n"
+             "    NO_PERMISSIONS, NO_SYSTEM_RESOURCES, ERROR (no signal is free)\n"
              ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
 
 static PyObject *
@@ -859,7 +871,7 @@ read_status(Queue *self, struct msqid_ds *status)
         mqc_unhold(&self->gate);
     }
     if (error != 0) {
-        mqc_raise("look at", error, (PyObject *)self, NULL);
+        mqc_raise("get the attributes", error, (PyObject *)self, NULL);
         return -1;
     }
     return 0;
@@ -1004,7 +1016,9 @@ static PyGetSetDef Queue_getset[] = {
     {"id", Queue_get_id, NULL, "The kernel's identifier, as ipcs(1) shows it.", NULL},
     {"serializer", Queue_get_serializer, NULL, "What turns items into messages and back.", NULL},
     {"max_bytes", Queue_get_max_bytes, NULL,
-     "The bytes that the messages in the queue may have together.", NULL},
+     "The bytes that the messages in the queue may have together; sys.maxsize where this\n"
+     "user may write but not look.",
+     NULL},
     {"maxmsgsize", Queue_get_maxmsgsize, NULL,
      "The longest message in bytes: kernel.msgmax or max_bytes, whichever is less.", NULL},
     {"closed", Queue_get_closed, NULL, "True once close() or detach() was called.", NULL},

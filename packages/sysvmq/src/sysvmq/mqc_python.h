@@ -318,6 +318,10 @@ mqc_read_timeout(PyObject *value, int64_t *timeout)
     double seconds = PyFloat_AsDouble(value);
 
     if (seconds == -1.0 && PyErr_Occurred()) {
+        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+            PyErr_Format(PyExc_TypeError, "timeout must be a number or None, not %R",
+                         (PyObject *)Py_TYPE(value));
+        }
         return -1;
     }
     if (isnan(seconds) || seconds < 0) {
@@ -360,28 +364,27 @@ mqc_read_patience(PyObject *block, PyObject *timeout, int64_t *patience)
 static int
 mqc_read_spin(PyObject *spin_us, int64_t *spin_ns)
 {
-    long budget = MQC_SPIN_US;
+    long budget = mqc_environment_number(MQC_SPIN_VARIABLE);
 
     if (spin_us != NULL && spin_us != Py_None) {
         budget = PyLong_AsLong(spin_us);
-        if (budget == -1 && PyErr_Occurred()) {
-            if (!PyErr_ExceptionMatches(PyExc_OverflowError)) {
-                return -1;
-            }
-            PyErr_Clear(); /* so absurd a value is refused like any other below */
+        if (budget == -1 && PyErr_ExceptionMatches(PyExc_TypeError)) {
+            PyErr_Format(PyExc_TypeError, "spin_us must be an integer or None, not %R",
+                         (PyObject *)Py_TYPE(spin_us));
+            return -1;
+        }
+        if (budget < 0 || budget > MQC_MOST_SPIN_US) {
+            PyErr_Format(PyExc_ValueError, "spin_us must be 0 to %d microseconds, not %R",
+                         MQC_MOST_SPIN_US, spin_us);
+            return -1;
         }
     }
-    else {
-        long variable = mqc_environment_number(MQC_SPIN_VARIABLE);
-        budget = variable >= 0 ? variable : budget;
-    }
-    if (budget < 0 || budget > MQC_MOST_SPIN_US) {
-        PyErr_Format(PyExc_ValueError,
-                     "spin_us (or " MQC_SPIN_VARIABLE ") must be 0 to %d microseconds",
-                     MQC_MOST_SPIN_US);
+    else if (budget > MQC_MOST_SPIN_US) {
+        PyErr_Format(PyExc_ValueError, MQC_SPIN_VARIABLE " must be 0 to %d microseconds, not '%s'",
+                     MQC_MOST_SPIN_US, getenv(MQC_SPIN_VARIABLE));
         return -1;
     }
-    *spin_ns = (int64_t)budget * 1000;
+    *spin_ns = (int64_t)(budget < 0 ? MQC_SPIN_US : budget) * 1000;
     return 0;
 }
 
