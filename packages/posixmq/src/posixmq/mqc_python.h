@@ -368,9 +368,11 @@ mqc_read_spin(PyObject *spin_us, int64_t *spin_ns)
 
     if (spin_us != NULL && spin_us != Py_None) {
         budget = PyLong_AsLong(spin_us);
-        if (budget == -1 && PyErr_ExceptionMatches(PyExc_TypeError)) {
-            PyErr_Format(PyExc_TypeError, "spin_us must be an integer or None, not %R",
-                         (PyObject *)Py_TYPE(spin_us));
+        if (budget == -1 && PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_OverflowError)) {
+            if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+                PyErr_Format(PyExc_TypeError, "spin_us must be an integer or None, not %R",
+                             (PyObject *)Py_TYPE(spin_us));
+            }
             return -1;
         }
         if (budget < 0 || budget > MQC_MOST_SPIN_US) {
@@ -528,9 +530,10 @@ mqc_payload_view(mqc_payload *payload, int kind)
     PyObject *owner = payload->owner;
 
     if (PyBytes_CheckExact(owner)) {
-        payload->data = PyBytes_AsString(owner);
-        payload->size = PyBytes_Size(owner);
-        return 0;
+        char *data;
+        int result = PyBytes_AsStringAndSize(owner, &data, &payload->size);
+        payload->data = data;
+        return result;
     }
     if (PyUnicode_Check(owner) && kind != MQC_RAW) {
         payload->data = PyUnicode_AsUTF8AndSize(owner, &payload->size);
@@ -771,6 +774,9 @@ mqc_step_inside(const mqc_state *state, const mqc_transfer *transfer, int step, 
     if (error == 0) {
         Py_BEGIN_ALLOW_THREADS
         error = mqc_step(transfer, step, spin_end, deadline, thread);
+        if (error == EINTR && atomic_load(&transfer->gate->closed)) {
+            error = EBADF; /* that was close(), not a signal of the program's own */
+        }
         mqc_leave(transfer->gate, &waiter);
         Py_END_ALLOW_THREADS
     }
@@ -803,15 +809,15 @@ mqc_move_slowly(const mqc_state *state, const mqc_transfer *transfer, int error)
 
     for (;;) {
         if (error == EINTR) {
-            error = mqc_handle_signals(transfer);
-            if (error != 0) {
-                return error;
+            int stop = mqc_handle_signals(transfer);
+            if (stop != 0) {
+                return stop;
             }
         }
-        else if (error == EAGAIN) {
-            if (PyErr_CheckSignals() < 0) {
-                return -1;
-            }
+        else if (error == EAGAIN && PyErr_CheckSignals() < 0) {
+            return -1;
+        }
+        if (error != 0 && transfer->patience != 0) {
             step = mqc_now() < spin_end ? MQC_SPIN : MQC_SLEEP;
         }
         error = mqc_step_inside(state, transfer, step, spin_end, deadline);

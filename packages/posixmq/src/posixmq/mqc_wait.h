@@ -535,9 +535,6 @@ mqc_sleep(mqc_gate *gate, mqc_attempt attempt, void *context, int64_t deadline)
         return EAGAIN;
     }
     error = attempt(context, 1);
-    if (error == EINTR && atomic_load(&gate->closed)) {
-        return EBADF;
-    }
     if (error == EINTR && deadline != MQC_FOREVER && mqc_now() >= deadline) {
         return EAGAIN;
     }
