@@ -118,6 +118,23 @@ mqc_state_clear(mqc_state *state)
     }
 }
 
+/* The state of the module that a class comes from, or that a base of it comes from. */
+static void *
+mqc_state_of_type(PyTypeObject *type, struct PyModuleDef *definition)
+{
+    for (; type != NULL; type = PyType_GetSlot(type, Py_tp_base)) {
+        PyObject *module = NULL;
+        if (PyType_GetFlags(type) & Py_TPFLAGS_HEAPTYPE) {
+            module = PyType_GetModule(type);
+        }
+        if (module != NULL && PyModule_GetDef(module) == definition) {
+            PyErr_Clear();
+            return PyModule_GetState(module);
+        }
+    }
+    return NULL;
+}
+
 /* ***** errors ***** */
 
 /* Where nothing can be explained, by lack of memory or descriptors, the bare error must do. */

@@ -313,28 +313,11 @@ read_request(PyObject *key, PyObject *max_bytes, PyObject *mode, open_request *r
 
 /* ***** lifecycle ***** */
 
-/* The state of the module whose Queue a type is or descends from. */
-static module_state *
-state_of_type(PyTypeObject *type)
-{
-    for (; type != NULL; type = PyType_GetSlot(type, Py_tp_base)) {
-        PyObject *module = NULL;
-        if (PyType_GetFlags(type) & Py_TPFLAGS_HEAPTYPE) {
-            module = PyType_GetModule(type);
-        }
-        if (module != NULL && PyModule_GetDef(module) == &sysvmq_module) {
-            PyErr_Clear();
-            return PyModule_GetState(module);
-        }
-    }
-    return NULL;
-}
-
 static PyObject *
 Queue_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
 {
     allocfunc allocate = PyType_GetSlot(type, Py_tp_alloc);
-    module_state *state = state_of_type(type);
+    module_state *state = mqc_state_of_type(type, &sysvmq_module);
     Queue *self;
 
     if (state == NULL) {
