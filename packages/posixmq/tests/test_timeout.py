@@ -249,3 +249,21 @@ def test_the_kernel_is_given_no_deadline_on_the_wall_clock(q, full, background, 
     q.put("end")
     full.get()
     waiter.thread.join(10)
+
+
+def test_what_came_in_time_is_found_when_a_handler_ran_beyond_the_deadline(run_script, name):
+    run_script(
+        """
+        def handler(*_):
+            q.put("in time")
+            time.sleep(0.3)  # beyond the deadline, which is the point
+
+        q = Queue(sys.argv[1], 1, 64, on_signal="retry")
+        q.unlink()
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        assert q.get(timeout=0.2) == "in time"
+        q.close()
+        """,
+        name,
+    )

@@ -4,6 +4,7 @@ import ctypes
 import os
 import random
 import resource
+import signal
 import threading
 import time
 from pathlib import Path
@@ -283,3 +284,15 @@ def test_no_message_is_lost_among_threads_that_keep_timing_out(q, thread):
     done.set()
     got = [number for reader in readers for number in reader.result(60)]
     assert sorted(got) == list(range(count))
+
+
+def test_what_came_in_time_is_found_when_a_handler_ran_beyond_the_deadline(make, handler):
+    queue = make(on_signal="retry")
+
+    def late(*_):
+        queue.put("in time")
+        time.sleep(0.3)  # beyond the deadline, which is the point
+
+    handler(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    assert queue.get(timeout=0.2) == "in time"

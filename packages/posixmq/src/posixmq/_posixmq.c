@@ -368,24 +368,28 @@ set_up(Queue *self, PyObject *name, const open_request *request, PyObject *seria
 {
     mqc_serializer methods;
     PyObject *encoded = encode_name(name);
+    PyObject *plain; /* a plain str, whose repr never fails */
     int error;
 
     if (encoded == NULL) {
         return -1;
     }
-    if (mqc_serializer_init(&self->state->common, &methods, serializer) < 0) {
+    plain = PyUnicode_FromObject(name);
+    if (plain == NULL || mqc_serializer_init(&self->state->common, &methods, serializer) < 0) {
+        Py_XDECREF(plain);
         Py_DECREF(encoded);
         return -1;
     }
     error = open_and_look(self, PyBytes_AsString(encoded), request);
     Py_DECREF(encoded);
     if (error != 0) {
+        Py_DECREF(plain);
         mqc_serializer_clear(&methods);
         raise_open(name, request, error);
         return -1;
     }
     self->serializer = methods;
-    self->name = PyUnicode_FromObject(name); /* a plain str, whose repr never fails */
+    self->name = plain;
     mqc_gate_open(&self->gate);
     return 0;
 }

@@ -787,6 +787,9 @@ mqc_step_inside(const mqc_state *state, const mqc_transfer *transfer, int step, 
         return -1;
     }
     thread = PyCapsule_GetPointer(record, NULL);
+    if (atomic_load(&mqc_signal) == 0) { /* getenv(3) is safe from os.environ under the GIL */
+        atomic_store(&mqc_wanted_signal, mqc_environment_number(MQC_SIGNAL_VARIABLE));
+    }
     error = mqc_enter(transfer->gate, &waiter, thread->tid);
     if (error == 0) {
         Py_BEGIN_ALLOW_THREADS

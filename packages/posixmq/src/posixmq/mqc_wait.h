@@ -105,6 +105,7 @@ static pthread_mutex_t mqc_lock = PTHREAD_MUTEX_INITIALIZER;
 static mqc_gate *mqc_gates;
 static unsigned mqc_forks;
 static atomic_int mqc_signal;
+static atomic_long mqc_wanted_signal = -1; /* what the environment names, once it was asked */
 
 static int64_t
 mqc_now(void)
@@ -329,7 +330,7 @@ mqc_environment_number(const char *name)
 static int
 mqc_choose_signal(void)
 {
-    long chosen = mqc_environment_number(MQC_SIGNAL_VARIABLE);
+    long chosen = atomic_load(&mqc_wanted_signal);
     sigset_t blocked;
 
     if (chosen >= 0) {
@@ -532,7 +533,7 @@ mqc_sleep(mqc_gate *gate, mqc_attempt attempt, void *context, int64_t deadline)
         return EBADF;
     }
     if (deadline != MQC_FOREVER && mqc_now() >= deadline) {
-        return EAGAIN;
+        return attempt(context, 0);
     }
     error = attempt(context, 1);
     if (error == EINTR && deadline != MQC_FOREVER && mqc_now() >= deadline) {
@@ -552,7 +553,7 @@ mqc_sleep_until(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *conte
     int error;
 
     if (started >= deadline) {
-        return EAGAIN;
+        return attempt(context, 0); /* what came while a handler ran came in time */
     }
     if (atomic_load(&gate->alone)) { /* the process may be given more CPUs */
         atomic_store(&gate->alone, mqc_has_one_cpu());

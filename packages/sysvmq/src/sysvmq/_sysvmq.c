@@ -100,7 +100,15 @@ system_set_max_bytes(int id, long max_bytes)
         return error;
     }
     status.msg_qbytes = (unsigned long)max_bytes;
-    return msgctl(id, IPC_SET, &status) < 0 ? removed_or(errno) : 0;
+    if (msgctl(id, IPC_SET, &status) == 0) {
+        return 0;
+    }
+    if (errno != EINVAL) {
+        return errno;
+    }
+    /* Removed, or its owner has no number in this user namespace. */
+    error = system_stat(id, &status);
+    return error != 0 ? error : EPERM;
 }
 
 /* Why a message that the kernel refused with EINVAL, or has no room for, can never be sent. */
@@ -234,6 +242,7 @@ open_queue(open_request *request, int *id)
 {
     key_t key = (key_t)request->key;
 
+    request->created = 0; /* this may not be the first try */
     for (;;) {
         int error;
 
@@ -572,8 +581,8 @@ raise_put(Queue *self, int error, size_t size)
     }
 }
 
-/* Send the payload. Returns what mqc_move returns. */
-static int
+/* Send the payload. Returns what mqc_move returns. Never inlined: its buffer is large. */
+static Py_NO_INLINE int
 send_payload(Queue *self, const mqc_payload *payload, long type, int64_t patience)
 {
     union {
