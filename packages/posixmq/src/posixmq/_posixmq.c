@@ -564,36 +564,10 @@ PyDoc_STRVAR(Queue_exit_doc,
 static PyObject *
 Queue_exit(PyObject *op, PyObject *Py_UNUSED(args))
 {
-    PyObject *result = PyObject_CallMethod(op, "close", NULL); /* a subclass may have its own */
-
-    if (result == NULL) {
-        return NULL;
-    }
-    Py_DECREF(result); /* were it true, it would swallow the block's exception */
-    Py_RETURN_NONE;
+    return mqc_end_block(op, "close");
 }
 
 /* ***** send and receive ***** */
-
-/* Raise what a put that returned error ended with. */
-static void
-raise_put(Queue *self, int error, size_t size)
-{
-    PyObject *detail;
-
-    if (error == EAGAIN) {
-        PyErr_SetNone(self->state->common.Full);
-        return;
-    }
-    if (error < 0) {
-        return; /* an exception is set */
-    }
-    detail = PyLong_FromSize_t(size);
-    if (detail != NULL) {
-        mqc_raise("put", error, (PyObject *)self, detail);
-        Py_DECREF(detail);
-    }
-}
 
 static int
 send_payload(Queue *self, const mqc_payload *payload, unsigned priority, int64_t patience)
@@ -644,7 +618,7 @@ put_item(Queue *self, PyObject *item, int64_t patience, PyObject *priority, PyOb
     if (error == 0) {
         Py_RETURN_NONE;
     }
-    raise_put(self, error, size);
+    mqc_raise_put(&self->state->common, (PyObject *)self, error, size);
     return NULL;
 }
 

@@ -550,36 +550,10 @@ PyDoc_STRVAR(Queue_exit_doc,
 static PyObject *
 Queue_exit(PyObject *op, PyObject *Py_UNUSED(args))
 {
-    const char *farewell = ((Queue *)op)->key == 0 ? "close" : "detach";
-    PyObject *result = PyObject_CallMethod(op, farewell, NULL); /* a subclass may have its own */
-
-    if (result == NULL) {
-        return NULL;
-    }
-    Py_DECREF(result); /* were it true, it would swallow the block's exception */
-    Py_RETURN_NONE;
+    return mqc_end_block(op, ((Queue *)op)->key == 0 ? "close" : "detach");
 }
 
 /* ***** send and receive ***** */
-
-static void
-raise_put(Queue *self, int error, size_t size)
-{
-    PyObject *detail;
-
-    if (error == EAGAIN) {
-        PyErr_SetNone(self->state->common.Full);
-        return;
-    }
-    if (error < 0) {
-        return; /* an exception is set */
-    }
-    detail = PyLong_FromSize_t(size);
-    if (detail != NULL) {
-        mqc_raise("put", error, (PyObject *)self, detail);
-        Py_DECREF(detail);
-    }
-}
 
 /* Send the payload. Returns what mqc_move returns. Never inlined: its buffer is large. */
 static Py_NO_INLINE int
@@ -655,7 +629,7 @@ put_item(Queue *self, PyObject *item, int64_t patience, PyObject *msg_type, PyOb
     if (error == 0) {
         Py_RETURN_NONE;
     }
-    raise_put(self, error, size);
+    mqc_raise_put(&self->state->common, (PyObject *)self, error, size);
     return NULL;
 }
 

@@ -181,6 +181,26 @@ mqc_raise(const char *operation, int error, PyObject *queue, PyObject *detail)
     }
 }
 
+/* Raise what a put of size bytes that returned error ended with. */
+static void
+mqc_raise_put(const mqc_state *state, PyObject *queue, int error, size_t size)
+{
+    PyObject *detail;
+
+    if (error == EAGAIN) {
+        PyErr_SetNone(state->Full);
+        return;
+    }
+    if (error < 0) {
+        return; /* an exception is set */
+    }
+    detail = PyLong_FromSize_t(size);
+    if (detail != NULL) {
+        mqc_raise("put", error, queue, detail);
+        Py_DECREF(detail);
+    }
+}
+
 /* Raise QueueError.INVALID_VALUE for an argument: parameter, its value, what it may be. */
 static void
 mqc_raise_value(const char *parameter, PyObject *value, const char *range)
@@ -209,6 +229,19 @@ mqc_type_name(PyObject *op)
     Py_XDECREF(module);
     Py_XDECREF(name);
     return whole;
+}
+
+/* End a with block by the method of this name, which a subclass may have made its own. */
+static PyObject *
+mqc_end_block(PyObject *queue, const char *method)
+{
+    PyObject *result = PyObject_CallMethod(queue, method, NULL);
+
+    if (result == NULL) {
+        return NULL;
+    }
+    Py_DECREF(result); /* were it true, it would swallow the block's exception */
+    Py_RETURN_NONE;
 }
 
 /* Let one constructor call in; the next may come only if that one fails. */
