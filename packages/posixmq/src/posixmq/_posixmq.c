@@ -862,6 +862,18 @@ Queue_full(PyObject *op, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(attributes.mq_curmsgs >= attributes.mq_maxmsg);
 }
 
+PyDoc_STRVAR(Queue_fileno_doc,
+             "fileno($self, /)\n--\n\n"
+             "Return the descriptor, for select, selectors and event loops; -1 once closed.\n"
+             "\n"
+             "It is readable while the queue holds a message and writable while it has room.\n");
+
+static PyObject *
+Queue_fileno(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromLong(((Queue *)op)->fd);
+}
+
 static PyObject *
 object_or_none(PyObject *object)
 {
@@ -912,6 +924,7 @@ static PyMethodDef Queue_methods[] = {
     METHOD(qsize, METH_NOARGS),
     METHOD(empty, METH_NOARGS),
     METHOD(full, METH_NOARGS),
+    METHOD(fileno, METH_NOARGS),
     METHOD(close, METH_NOARGS),
     METHOD(unlink, METH_NOARGS),
     {"__enter__", Queue_enter, METH_NOARGS, Queue_enter_doc},
