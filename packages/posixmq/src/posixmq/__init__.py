@@ -9,9 +9,18 @@
 """
 
 from ._errors import DecodeError, QueueError
+from ._message import Message
 from ._posixmq import Queue, unlink
 from .serializers import PickleSerializer, RawSerializer
 
-__all__ = ["DecodeError", "PickleSerializer", "Queue", "QueueError", "RawSerializer", "unlink"]
+__all__ = [
+    "DecodeError",
+    "Message",
+    "PickleSerializer",
+    "Queue",
+    "QueueError",
+    "RawSerializer",
+    "unlink",
+]
 
 __version__ = "1.0.0"

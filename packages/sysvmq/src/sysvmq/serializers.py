@@ -46,3 +46,24 @@ class RawSerializer:
     def loads(data: bytes) -> bytes:
         """Return *data* itself."""
         return data
+
+
+def runs_code(serializer: object) -> bool:
+    """Say whether *serializer* may run code that a message holds.
+
+    True for what rests on :mod:`pickle`: :class:`PickleSerializer` and its subclasses, the modules
+    pickle, cloudpickle and dill, and any whose ``loads`` is pickle's own; for :mod:`marshal`,
+    which a crafted message crashes; and for anything that says so by an attribute ``runs_code``.
+    """
+    said = getattr(serializer, "runs_code", None)
+    if said is not None:
+        return bool(said)
+    kind = serializer if isinstance(serializer, type) else type(serializer)
+    return (
+        issubclass(kind, PickleSerializer)
+        or getattr(serializer, "__name__", None) in _UNSAFE_MODULES
+        or getattr(serializer, "loads", None) is _pickle.loads
+    )
+
+
+_UNSAFE_MODULES = {"pickle", "_pickle", "cloudpickle", "dill", "marshal"}
