@@ -11,7 +11,7 @@
 from ._errors import DecodeError, QueueError
 from ._message import Message
 from ._posixmq import Queue, unlink
-from .serializers import PickleSerializer, RawSerializer
+from .serializers import PickleSerializer, RawSerializer, SignedSerializer
 
 __all__ = [
     "DecodeError",
@@ -20,6 +20,7 @@ __all__ = [
     "Queue",
     "QueueError",
     "RawSerializer",
+    "SignedSerializer",
     "unlink",
 ]
 
