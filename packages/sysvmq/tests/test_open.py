@@ -221,7 +221,18 @@ def test_the_attributes_tell_what_the_queue_is(make, key, row):
     assert queue.serializer is PickleSerializer
 
 
-@pytest.mark.parametrize("name", ["key", "id", "max_bytes", "maxmsgsize", "closed", "serializer"])
+@pytest.mark.parametrize("name",
+    [
+        "key",
+        "id",
+        "max_bytes",
+        "maxmsgsize",
+        "closed",
+        "serializer",
+        "on_signal",
+        "spin_us",
+    ],
+)
 def test_the_attributes_cannot_be_set(q, name):
     with pytest.raises(AttributeError):
         setattr(q, name, 1)

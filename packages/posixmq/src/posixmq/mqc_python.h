@@ -28,6 +28,8 @@ enum {
     MQC_MSG_TYPE,
     MQC_PROTOCOL,
     MQC_NAME,
+    MQC_EXCLUDE,
+    MQC_INDEX,
     MQC_WORDS,
 };
 
@@ -64,7 +66,8 @@ mqc_state_init(mqc_state *state)
         [MQC_ITEM] = "item",         [MQC_BLOCK] = "block",
         [MQC_TIMEOUT] = "timeout",   [MQC_PRIORITY] = "priority",
         [MQC_MSG_TYPE] = "msg_type", [MQC_PROTOCOL] = "pickle_protocol",
-        [MQC_NAME] = "name",
+        [MQC_NAME] = "name",         [MQC_EXCLUDE] = "exclude",
+        [MQC_INDEX] = "index",
     };
 
     for (int i = 0; i < MQC_WORDS; i++) {

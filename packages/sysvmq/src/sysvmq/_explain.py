@@ -55,6 +55,40 @@ def _using(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
     return f"cannot {operation} on {_name_of(queue)}: {os.strerror(os_errno)}"
 
 
+def _peek(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
+    if os_errno == errno.ENOSYS:
+        return (
+            f"cannot peek on {_name_of(queue)}: this kernel lacks MSG_COPY; it needs Linux 3.8 or "
+            "later, built with CONFIG_CHECKPOINT_RESTORE"
+        )
+    if os_errno == errno.EMSGSIZE:
+        return (
+            f"cannot peek on {_name_of(queue)}: the message is longer than kernel.msgmax, which is "
+            f"now {_read_limit('msgmax')}; get() can still receive it, or raise the limit again "
+            "with 'sysctl kernel.msgmax=...' as root"
+        )
+    return _using(operation, os_errno, queue, detail)
+
+
+def _set(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
+    uid, gid, max_bytes = detail
+    if os_errno == errno.EPERM and max_bytes > _read_limit("msgmnb") and not _may_exceed_limits():
+        return f"cannot change {_name_of(queue)}: {_no_max_bytes(max_bytes)}"
+    if os_errno in (errno.EPERM, errno.EACCES):
+        return f"cannot change {_name_of(queue)}: only its owner, its creator or root may"
+    if os_errno == errno.EINVAL:
+        wanted = ", ".join(f"{name}={n}" for name, n in (("uid", uid), ("gid", gid)) if n >= 0)
+        return (
+            f"cannot change {_name_of(queue)}: {wanted or 'its owner'} has no number in this user "
+            "namespace (/proc/self/uid_map, gid_map)"
+        )
+    return _using(operation, os_errno, queue, detail)
+
+
+def _pickle(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
+    return f"cannot pickle {_name_of(queue)}: it is {_state(queue)}"
+
+
 def _too_long(queue: Any, size: int) -> str:
     """A message has two limits: the system's, and the room that the whole queue has."""
     msgmax, max_bytes = _read_limit("msgmax"), queue.max_bytes
@@ -92,6 +126,28 @@ def _open(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
     }.get(os_errno)
     words = os.strerror(os_errno) if explain is None else explain(max_bytes)
     return f"cannot open {f'queue {key}' if key else 'a private queue'}: {words}"
+
+
+def _by_id(operation: str, os_errno: int, queue: Any, msqid: int) -> str:
+    words = os.strerror(os_errno)
+    if os_errno == errno.ENOENT:
+        words = "it does not exist, or no longer; list_queues() and ipcs -q show those that do"
+    elif os_errno == errno.EACCES:
+        words = (
+            "its owner and mode give this user no right to it; its owner can let others in with "
+            "set(mode=0o660) or the like"
+        )
+    elif os_errno == errno.EPERM:
+        words = "only its owner, its creator or root may"
+    return f"cannot {operation.split()[0]} the queue with id {msqid}: {words}"
+
+
+def _ftok(operation: str, os_errno: int, queue: Any, path: bytes) -> str:
+    return f"cannot make a key of {_shown(os.fsdecode(path))}: {os.strerror(os_errno)}"
+
+
+def _limits(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
+    return f"cannot read the limits of message queues: {os.strerror(os_errno)}"
 
 
 def _no_max_bytes(max_bytes: int) -> str:
@@ -179,4 +235,14 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-_EXPLAIN = {"argument": _argument, "open": _open}
+_EXPLAIN = {
+    "argument": _argument,
+    "open": _open,
+    "open by id": _by_id,
+    "remove": _by_id,
+    "peek": _peek,
+    "set": _set,
+    "pickle": _pickle,
+    "ftok": _ftok,
+    "limits": _limits,
+}

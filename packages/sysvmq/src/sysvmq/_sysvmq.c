@@ -7,7 +7,7 @@
 
 /* ***** includes ***** */
 
-#define _GNU_SOURCE /* sched_getaffinity, SIGEV_THREAD_ID, IPC_INFO */
+#define _GNU_SOURCE /* sched_getaffinity, SIGEV_THREAD_ID, IPC_INFO, MSG_EXCEPT, ipc_perm.__key */
 #define PY_SSIZE_T_CLEAN
 
 #include <Python.h>
@@ -21,11 +21,27 @@
 #define MQC_SPIN_VARIABLE "SYSVMQ_SPIN_US"
 #include "mqc_python.h"
 
+/* Linux's own, which not every libc names. */
+#ifndef MSG_EXCEPT
+#define MSG_EXCEPT 020000
+#endif
+#ifndef MSG_COPY
+#define MSG_COPY 040000
+#endif
+#ifndef MSG_STAT_ANY
+#define MSG_STAT_ANY 13
+#endif
+
 /* ***** module state ***** */
+
+/* The classes of what is returned. They live in _system.py, and what a program never asks for
+ * is never imported; two threads may ask at once. */
+enum { MESSAGE, QUEUE_STAT, LIMITS, RESULTS };
 
 typedef struct {
     mqc_state common;
     PyTypeObject *Queue;
+    _Atomic(PyObject *) results[RESULTS];
 } module_state;
 
 typedef struct {
@@ -34,6 +50,7 @@ typedef struct {
     mqc_gate gate;
     int id;
     int on_signal_raises;
+    pid_t maker;           /* the process that made this private queue; 0: it is not ours */
     unsigned long key;     /* 0 for a private queue */
     atomic_long max_bytes; /* as last seen; LONG_MAX where this user may not look */
     atomic_size_t longest; /* the receive buffer to start with: grows with what arrives */
@@ -43,8 +60,32 @@ typedef struct {
 
 /* key_t has 32 bits; where long has no more, the upper half of them cannot be named. */
 #define MOST_KEY (LONG_MAX > 4294967295 ? (long)4294967295 : LONG_MAX)
+#define MOST_USER (LONG_MAX > 4294967294 ? (long)4294967294 : LONG_MAX) /* (uid_t)-1 is nobody's */
 
 static struct PyModuleDef sysvmq_module;
+
+/* A borrowed reference to one of the classes of results. */
+static PyObject *
+result_class(module_state *state, int which)
+{
+    static const char *const names[RESULTS] = {
+        [MESSAGE] = "Message", [QUEUE_STAT] = "QueueStat", [LIMITS] = "Limits"};
+    PyObject *found = atomic_load(&state->results[which]);
+    PyObject *imported;
+
+    if (found != NULL) {
+        return found;
+    }
+    imported = mqc_import("sysvmq._system", names[which]);
+    if (imported == NULL) {
+        return NULL;
+    }
+    if (atomic_compare_exchange_strong(&state->results[which], &found, imported)) {
+        return imported;
+    }
+    Py_DECREF(imported); /* another thread was faster */
+    return found;
+}
 
 /* ***** system calls ***** */
 
@@ -77,10 +118,36 @@ system_stat(int id, struct msqid_ds *status)
     return msgctl(id, IPC_STAT, status) < 0 ? removed_or(errno) : 0;
 }
 
+/* As system_stat, even where this user may not read the queue. IPC_STAT wants that right; the
+ * table that MSG_STAT_ANY reads by place shows everybody's, as /proc/sysvipc/msg does. A place is
+ * the low bits of an id, and Linux (4.17 and later) takes a whole id for it. */
+static int
+system_look(int id, struct msqid_ds *status)
+{
+    int error = system_stat(id, status);
+    int found;
+
+    if (error != EACCES) {
+        return error;
+    }
+    found = msgctl(id, MSG_STAT_ANY, status);
+    if (found < 0) {
+        return errno == EINVAL ? EACCES : errno; /* an older kernel: what IPC_STAT said stands */
+    }
+    return found == id ? 0 : EIDRM;
+}
+
 static long
 capacity(const struct msqid_ds *status)
 {
     return status->msg_qbytes > LONG_MAX ? LONG_MAX : (long)status->msg_qbytes;
+}
+
+/* key_t is signed; a key is not. */
+static unsigned long
+key_of(const struct msqid_ds *status)
+{
+    return (uint32_t)status->msg_perm.__key;
 }
 
 static int
@@ -89,26 +156,63 @@ system_remove(int id)
     return msgctl(id, IPC_RMID, NULL) < 0 ? removed_or(errno) : 0;
 }
 
-/* Change the capacity unless it is what was asked for: others' queues may be used as well. */
+/* What IPC_SET can change; -1 leaves it as it is. */
+typedef struct {
+    long mode, uid, gid, max_bytes;
+} changes;
+
+static void
+apply_changes(const changes *wanted, struct msqid_ds *status)
+{
+    if (wanted->mode >= 0) {
+        status->msg_perm.mode = (unsigned short)wanted->mode;
+    }
+    if (wanted->uid >= 0) {
+        status->msg_perm.uid = (uid_t)wanted->uid;
+    }
+    if (wanted->gid >= 0) {
+        status->msg_perm.gid = (gid_t)wanted->gid;
+    }
+    if (wanted->max_bytes >= 0) {
+        status->msg_qbytes = (unsigned long)wanted->max_bytes;
+    }
+}
+
+/* IPC_SET sets all at once, so what shall stay has to be asked for first. */
 static int
-system_set_max_bytes(int id, long max_bytes)
+system_set(int id, const changes *wanted)
 {
     struct msqid_ds status;
-    int error = system_stat(id, &status);
+    int error = system_look(id, &status);
 
-    if (error != 0 || status.msg_qbytes == (unsigned long)max_bytes) {
+    if (error != 0) {
         return error;
     }
-    status.msg_qbytes = (unsigned long)max_bytes;
+    apply_changes(wanted, &status);
     if (msgctl(id, IPC_SET, &status) == 0) {
         return 0;
     }
     if (errno != EINVAL) {
         return errno;
     }
-    /* Removed, or its owner has no number in this user namespace. */
-    error = system_stat(id, &status);
-    return error != 0 ? error : EPERM;
+    /* Removed, or an owner has no number in this user namespace. */
+    error = system_look(id, &status);
+    return error != 0 ? error : EINVAL;
+}
+
+/* Change the capacity unless it is what was asked for: others' queues may be used as well. */
+static int
+system_set_max_bytes(int id, long max_bytes)
+{
+    const changes wanted = {.mode = -1, .uid = -1, .gid = -1, .max_bytes = max_bytes};
+    struct msqid_ds status;
+    int error = system_stat(id, &status);
+
+    if (error != 0 || status.msg_qbytes == (unsigned long)max_bytes) {
+        return error;
+    }
+    error = system_set(id, &wanted);
+    return error == EINVAL ? EPERM : error;
 }
 
 /* Why a message that the kernel refused with EINVAL, or has no room for, can never be sent. */
@@ -163,6 +267,7 @@ typedef struct {
     size_t capacity;
     ssize_t size;
     long type; /* asked for; what came is in buffer->type */
+    int flags; /* MSG_EXCEPT: any other type; MSG_COPY: type is a place, never sleep */
 } incoming;
 
 /* The kernel keeps a message that is longer than the buffer: make room for it. */
@@ -172,9 +277,10 @@ grow(incoming *message)
     size_t capacity = message->capacity * 2;
     message_buffer *buffer;
 
-    if (capacity > INT_MAX) {
+    if (message->capacity >= INT_MAX) {
         return ENOMEM;
     }
+    capacity = capacity > INT_MAX ? INT_MAX : capacity; /* kernel.msgmax is an int */
     buffer = malloc(sizeof(message_buffer) + capacity); /* not Python's: the GIL may be gone */
     if (buffer == NULL) {
         return ENOMEM;
@@ -187,6 +293,17 @@ grow(incoming *message)
     return 0;
 }
 
+/* Why a message was refused with EINVAL. A copy is made in room for kernel.msgmax bytes, which
+ * may have been lowered since the message was sent. */
+static int
+no_message(const incoming *message)
+{
+    struct msqid_ds status;
+    int error = message->flags & MSG_COPY ? system_stat(message->id, &status) : EIDRM;
+
+    return error != 0 ? error : EMSGSIZE;
+}
+
 static int
 receive_attempt(void *context, int may_sleep)
 {
@@ -194,7 +311,7 @@ receive_attempt(void *context, int may_sleep)
 
     for (;;) {
         message->size = msgrcv(message->id, message->buffer, message->capacity, message->type,
-                               may_sleep ? 0 : IPC_NOWAIT);
+                               message->flags | (may_sleep ? 0 : IPC_NOWAIT));
         if (message->size >= 0) {
             return 0;
         }
@@ -202,7 +319,7 @@ receive_attempt(void *context, int may_sleep)
             return EAGAIN;
         }
         if (errno != E2BIG) {
-            return removed_or(errno);
+            return errno == EINVAL ? no_message(message) : errno;
         }
         if (grow(message) != 0) {
             return ENOMEM;
@@ -285,6 +402,26 @@ open_and_size_queue(open_request *request, int *id, long *max_bytes)
     return error;
 }
 
+/* Find what the kernel says of a queue by its id. Who may only write learns all but the size;
+ * who has no right to it gets EACCES as from msgget(2), which can only be asked by key. */
+static int
+find_by_id(int id, unsigned long *key, long *max_bytes)
+{
+    struct msqid_ds status;
+    int found, error = system_stat(id, &status);
+
+    *max_bytes = error == 0 ? capacity(&status) : LONG_MAX;
+    if (error == EACCES) {
+        error = system_look(id, &status);
+        if (error == 0 && key_of(&status) != 0) {
+            error = find_queue((key_t)key_of(&status), &found);
+            error = error == 0 && found != id ? EIDRM : error;
+        }
+    }
+    *key = error == 0 ? key_of(&status) : 0;
+    return error == EIDRM ? ENOENT : error;
+}
+
 static void
 raise_open(const open_request *request, int error)
 {
@@ -320,6 +457,24 @@ read_request(PyObject *key, PyObject *max_bytes, PyObject *mode, open_request *r
     return 0;
 }
 
+/* The error of an operation on a queue that is known by its id alone. */
+static void
+raise_by_id(const char *operation, int error, long id)
+{
+    PyObject *detail = PyLong_FromLong(id);
+
+    if (detail != NULL) {
+        mqc_raise(operation, error, NULL, detail);
+        Py_DECREF(detail);
+    }
+}
+
+static int
+read_id(PyObject *value, long *id)
+{
+    return mqc_read_long(value, "msqid", 0, INT_MAX, "0 to 2147483647", id);
+}
+
 /* ***** lifecycle ***** */
 
 static PyObject *
@@ -336,6 +491,7 @@ Queue_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwa
     if (self != NULL) {
         self->state = state;
         self->id = -1;
+        self->on_signal_raises = 1;
         atomic_store(&self->longest, MQC_SCRATCH);
         mqc_gate_register(&self->gate);
     }
@@ -368,6 +524,17 @@ PyDoc_STRVAR(Queue_doc,
              "    or loads\n"
              ":raises ValueError: on_signal or spin_us out of range, exclusive without create\n");
 
+/* Put what was opened in its place, and let callers in. */
+static void
+move_in(Queue *self, const mqc_serializer *methods, int id, unsigned long key, long max_bytes)
+{
+    self->serializer = *methods;
+    self->id = id;
+    self->key = key;
+    atomic_store(&self->max_bytes, max_bytes);
+    mqc_gate_open(&self->gate);
+}
+
 /* Open the queue and put all that the constructor was given in its place. */
 static int
 set_up(Queue *self, open_request *request, PyObject *serializer)
@@ -389,11 +556,8 @@ set_up(Queue *self, open_request *request, PyObject *serializer)
         raise_open(request, error);
         return -1;
     }
-    self->serializer = methods;
-    self->id = id;
-    self->key = request->key;
-    atomic_store(&self->max_bytes, max_bytes);
-    mqc_gate_open(&self->gate);
+    self->maker = request->key == 0 ? getpid() : 0;
+    move_in(self, &methods, id, request->key, max_bytes);
     return 0;
 }
 
@@ -428,6 +592,76 @@ Queue_init(PyObject *op, PyObject *args, PyObject *kwargs)
     return 0;
 }
 
+PyDoc_STRVAR(Queue_from_id_doc,
+             "from_id($type, /, msqid, *, serializer=None, on_signal='raise', spin_us=None)\n"
+             "--\n\n"
+             "Open an existing queue by the kernel's identifier, as ipcs(1) shows it; see\n"
+             "msgctl(2).\n"
+             "\n"
+             "This is how another process gets at a private queue. Such a queue is never the\n"
+             "opener's own: leaving a with block detaches it. __init__ of a subclass is not\n"
+             "called.\n"
+             "\n"
+             ":param msqid: 0 to 2147483647; the attribute id of an open queue\n"
+             ":param serializer: as in the constructor, like on_signal and spin_us\n"
+             ":raises QueueError: DOES_NOT_EXIST, NO_PERMISSIONS, INVALID_VALUE\n"
+             ":raises TypeError: an argument of the wrong type, or a serializer without dumps\n"
+             "    or loads\n"
+             ":raises ValueError: on_signal or spin_us out of range\n"
+             "\n"
+             "A private queue that this user may not read is opened unseen: put() finds out\n"
+             "whether the user may write.\n");
+
+/* Open the queue with this id in an object that was never opened. */
+static int
+set_up_by_id(Queue *self, long id, PyObject *serializer)
+{
+    mqc_serializer methods;
+    unsigned long key = 0;
+    long max_bytes = 0;
+    int error;
+
+    if (mqc_serializer_init(&self->state->common, &methods, serializer) < 0) {
+        return -1;
+    }
+    error = find_by_id((int)id, &key, &max_bytes);
+    if (error != 0) {
+        mqc_serializer_clear(&methods);
+        raise_by_id("open by id", error, id);
+        return -1;
+    }
+    move_in(self, &methods, (int)id, key, max_bytes);
+    return 0;
+}
+
+static PyObject *
+Queue_from_id(PyObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"msqid", "serializer", "on_signal", "spin_us", NULL};
+    PyObject *msqid, *serializer = NULL, *on_signal = NULL, *spin_us = NULL;
+    PyObject *queue;
+    Queue *self;
+    long id;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$OOO:from_id", names, &msqid, &serializer,
+                                     &on_signal, &spin_us) ||
+        read_id(msqid, &id) < 0) {
+        return NULL;
+    }
+    queue = Queue_new((PyTypeObject *)type, NULL, NULL);
+    if (queue == NULL) {
+        return NULL;
+    }
+    self = (Queue *)queue;
+    if (mqc_gate_claim(&self->gate) < 0 ||
+        mqc_read_on_signal(on_signal, &self->on_signal_raises) < 0 ||
+        mqc_read_spin(spin_us, &self->gate.spin_ns) < 0 || set_up_by_id(self, id, serializer) < 0) {
+        Py_DECREF(queue);
+        return NULL;
+    }
+    return queue;
+}
+
 static int
 Queue_traverse(PyObject *op, visitproc visit, void *arg)
 {
@@ -447,6 +681,28 @@ Queue_clear(PyObject *op)
     return 0;
 }
 
+/* A private queue that its maker drops is one that nobody can find any more. In the child of a
+ * fork the copy of an object may go: the parent has its own. */
+static void
+warn_left_behind(Queue *self)
+{
+    PyObject *type, *value, *traceback;
+    struct msqid_ds status;
+
+    if (self->maker != getpid() || atomic_load(&self->gate.closed) ||
+        system_stat(self->id, &status) == EIDRM) {
+        return;
+    }
+    PyErr_Fetch(&type, &value, &traceback);
+    if (PyErr_WarnFormat(PyExc_ResourceWarning, 1,
+                         "unclosed private message queue: id %d stays in the kernel with all its "
+                         "messages; close() removes it, detach() leaves it without a warning",
+                         self->id) < 0) {
+        PyErr_WriteUnraisable((PyObject *)self->state->Queue);
+    }
+    PyErr_Restore(type, value, traceback);
+}
+
 static void
 Queue_dealloc(PyObject *op)
 {
@@ -458,6 +714,7 @@ Queue_dealloc(PyObject *op)
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs(op);
     }
+    warn_left_behind(self);
     mqc_gate_unregister(&self->gate);
     Queue_clear(op);
     release(op);
@@ -486,6 +743,59 @@ Queue_repr(PyObject *op)
     }
     Py_DECREF(type);
     return text;
+}
+
+/* Two objects are equal that stand for one queue in the kernel, closed or not; one that was
+ * never opened equals itself alone. */
+static PyObject *
+Queue_richcompare(PyObject *op, PyObject *other, int comparison)
+{
+    Queue *self = (Queue *)op;
+    int equal;
+
+    if ((comparison != Py_EQ && comparison != Py_NE) ||
+        !PyObject_TypeCheck(other, self->state->Queue)) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    equal = op == other || (self->id >= 0 && self->id == ((Queue *)other)->id);
+    return PyBool_FromLong(equal == (comparison == Py_EQ));
+}
+
+static Py_hash_t
+Queue_hash(PyObject *op)
+{
+    Queue *self = (Queue *)op;
+    hashfunc by_identity = PyType_GetSlot(&PyBaseObject_Type, Py_tp_hash);
+
+    return self->id >= 0 ? self->id : by_identity(op);
+}
+
+PyDoc_STRVAR(Queue_reduce_doc,
+             "__reduce__($self, /)\n--\n\n"
+             "Pickle the queue by its id: unpickled, it is the same queue of the kernel.\n"
+             "\n"
+             "The serializer goes along, a module by its import name, and so do on_signal,\n"
+             "spin_us, and what a subclass has as attributes. It is opened as by from_id(), so\n"
+             "the copy is never the queue's owner.\n"
+             "\n"
+             ":raises QueueError: INVALID_DESCRIPTOR, closed or never opened\n");
+
+static PyObject *
+Queue_reduce(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *reduce, *result;
+
+    if (atomic_load(&((Queue *)op)->gate.closed)) {
+        mqc_raise("pickle", EBADF, op, NULL);
+        return NULL;
+    }
+    reduce = mqc_import("sysvmq._system", "reduce_queue");
+    if (reduce == NULL) {
+        return NULL;
+    }
+    result = PyObject_CallFunctionObjArgs(reduce, op, NULL);
+    Py_DECREF(reduce);
+    return result;
 }
 
 PyDoc_STRVAR(Queue_close_doc,
@@ -545,12 +855,13 @@ Queue_enter(PyObject *op, PyObject *Py_UNUSED(ignored))
 
 PyDoc_STRVAR(Queue_exit_doc,
              "__exit__($self, /, *exc_info)\n--\n\n"
-             "Detach a queue that has a key; remove a private one, which nobody could find.\n");
+             "Detach a queue that has a key or came from from_id(); remove a private one that\n"
+             "was made here, which nobody could find.\n");
 
 static PyObject *
 Queue_exit(PyObject *op, PyObject *Py_UNUSED(args))
 {
-    return mqc_end_block(op, ((Queue *)op)->key == 0 ? "close" : "detach");
+    return mqc_end_block(op, ((Queue *)op)->maker != 0 ? "close" : "detach");
 }
 
 /* ***** send and receive ***** */
@@ -633,6 +944,39 @@ put_item(Queue *self, PyObject *item, int64_t patience, PyObject *msg_type, PyOb
     return NULL;
 }
 
+/* What a reader asks for: one type, 0 for any, or any but one (flags = MSG_EXCEPT). With
+ * MSG_COPY the number is a place in the queue. After the call it is the type that came. */
+typedef struct {
+    long type;
+    int flags;
+} selection;
+
+static int
+read_selection(PyObject *msg_type, PyObject *exclude, selection *wanted)
+{
+    int excluding;
+
+    if (msg_type != NULL &&
+        mqc_read_long(msg_type, "msg_type", LONG_MIN, LONG_MAX, "within a C long", &wanted->type) <
+            0) {
+        return -1;
+    }
+    if (exclude == NULL) {
+        return 0;
+    }
+    excluding = PyObject_IsTrue(exclude);
+    if (excluding > 0 && wanted->type < 1) { /* the kernel would ignore MSG_EXCEPT */
+        PyObject *value = PyLong_FromLong(wanted->type);
+        if (value != NULL) {
+            mqc_raise_value("msg_type", value, "1 or more where exclude=True");
+            Py_DECREF(value);
+        }
+        return -1;
+    }
+    wanted->flags = excluding > 0 ? MSG_EXCEPT : 0;
+    return excluding < 0 ? -1 : 0;
+}
+
 static int
 receive_message(Queue *self, incoming *message, int64_t patience)
 {
@@ -654,7 +998,7 @@ receive_message(Queue *self, incoming *message, int64_t patience)
         PyErr_SetNone(state->Empty);
     }
     else if (error > 0) {
-        mqc_raise("get", error, (PyObject *)self, NULL);
+        mqc_raise(message->flags & MSG_COPY ? "peek" : "get", error, (PyObject *)self, NULL);
     }
     return -1;
 }
@@ -676,10 +1020,10 @@ start_with_longest(Queue *self, incoming *message)
     return 0;
 }
 
-/* The bytes of one message, whose type is asked for and returned in *type. Never inlined: the
- * buffer must be off the stack while the serializer runs, which may get from a queue itself. */
+/* The bytes of one message that is asked for. Never inlined: the buffer must be off the stack
+ * while the serializer runs, which may get from a queue itself. */
 static Py_NO_INLINE PyObject *
-receive_bytes(Queue *self, int64_t patience, long *type)
+receive_bytes(Queue *self, int64_t patience, selection *wanted)
 {
     union {
         message_buffer message; /* for the alignment */
@@ -690,7 +1034,8 @@ receive_bytes(Queue *self, int64_t patience, long *type)
         .buffer = &scratch.message,
         .scratch = &scratch.message,
         .capacity = MQC_SCRATCH,
-        .type = *type,
+        .type = wanted->type,
+        .flags = wanted->flags,
     };
     PyObject *bytes = NULL;
 
@@ -699,7 +1044,7 @@ receive_bytes(Queue *self, int64_t patience, long *type)
     }
     if (receive_message(self, &message, patience) == 0) {
         bytes = PyBytes_FromStringAndSize(message.buffer->text, message.size);
-        *type = message.buffer->type;
+        wanted->type = message.buffer->type;
     }
     if (message.buffer != &scratch.message) {
         atomic_store_explicit(&self->longest, message.capacity, memory_order_relaxed);
@@ -708,19 +1053,32 @@ receive_bytes(Queue *self, int64_t patience, long *type)
     return bytes;
 }
 
-static PyObject *
-get_item(Queue *self, int64_t patience, PyObject *msg_type)
+static inline PyObject *
+get_item(Queue *self, int64_t patience, selection *wanted)
 {
-    PyObject *bytes;
-    long type = 0;
+    PyObject *bytes = receive_bytes(self, patience, wanted);
 
-    if (msg_type != NULL &&
-        mqc_read_long(msg_type, "msg_type", LONG_MIN, LONG_MAX, "within a C long", &type) < 0) {
+    return mqc_decode(&self->state->common, &self->serializer, (PyObject *)self, bytes, "msg_type",
+                      wanted->type);
+}
+
+/* An item with its type. The class is asked for first: nothing may be lost for want of it. */
+static PyObject *
+get_message(Queue *self, int64_t patience, selection *wanted)
+{
+    PyObject *class = result_class(self->state, MESSAGE);
+    PyObject *item, *message;
+
+    if (class == NULL) {
         return NULL;
     }
-    bytes = receive_bytes(self, patience, &type);
-    return mqc_decode(&self->state->common, &self->serializer, (PyObject *)self, bytes, "msg_type",
-                      type);
+    item = get_item(self, patience, wanted);
+    if (item == NULL) {
+        return NULL;
+    }
+    message = PyObject_CallFunction(class, "Ol", item, wanted->type);
+    Py_DECREF(item);
+    return message;
 }
 
 PyDoc_STRVAR(Queue_put_doc,
@@ -777,7 +1135,7 @@ Queue_put_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject
 }
 
 PyDoc_STRVAR(Queue_get_doc,
-             "get($self, /, block=True, msg_type=0, *, timeout=None)\n--\n\n"
+             "get($self, /, block=True, msg_type=0, *, timeout=None, exclude=False)\n--\n\n"
              "Remove and return an item; see msgrcv(2). The timeout goes by keyword only: the\n"
              "second argument is msg_type.\n"
              "\n"
@@ -785,43 +1143,116 @@ PyDoc_STRVAR(Queue_get_doc,
              ":param msg_type: 0 for the oldest message, N > 0 for the oldest of type N, N < 0\n"
              "    for the oldest of the lowest type that is at most -N; within a C long\n"
              ":param timeout: seconds to wait, None for ever; ignored if block is false\n"
+             ":param exclude: True for the oldest of any type but msg_type, which must then be\n"
+             "    1 or more; this is MSG_EXCEPT\n"
              ":raises queue.Empty: there was none in time\n"
              ":raises DecodeError: the serializer refused the message, which .data holds\n"
              ":raises QueueError: INVALID_VALUE, INTERRUPTED, INVALID_DESCRIPTOR,\n"
              "    NO_PERMISSIONS, NO_SYSTEM_RESOURCES, ERROR (no signal is free)\n"
              ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
 
+/* Read the arguments that get and receive have in common. */
+static inline int
+parse_get(Queue *self, const mqc_parameters *parameters, PyObject *const *args, Py_ssize_t nargs,
+          PyObject *kwnames, int64_t *patience, selection *wanted)
+{
+    PyObject *values[4] = {NULL};
+
+    if (mqc_parse(&self->state->common, parameters, args, nargs, kwnames, values) < 0 ||
+        mqc_read_patience(values[0], values[2], patience) < 0) {
+        return -1;
+    }
+    return read_selection(values[1], values[3], wanted);
+}
+
 static PyObject *
 Queue_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     static const mqc_parameters parameters = {
-        "get", 0, 2, 3, {MQC_BLOCK, MQC_MSG_TYPE, MQC_TIMEOUT}};
+        "get", 0, 2, 4, {MQC_BLOCK, MQC_MSG_TYPE, MQC_TIMEOUT, MQC_EXCLUDE}};
     Queue *self = (Queue *)op;
-    PyObject *values[3] = {NULL};
+    selection wanted = {0, 0};
     int64_t patience;
 
-    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
-        mqc_read_patience(values[0], values[2], &patience) < 0) {
+    if (parse_get(self, &parameters, args, nargs, kwnames, &patience, &wanted) < 0) {
         return NULL;
     }
-    return get_item(self, patience, values[1]);
+    return get_item(self, patience, &wanted);
 }
 
 PyDoc_STRVAR(Queue_get_nowait_doc,
-             "get_nowait($self, /, msg_type=0)\n--\n\n"
+             "get_nowait($self, /, msg_type=0, *, exclude=False)\n--\n\n"
              "Remove and return an item, or raise queue.Empty: get(block=False).\n");
 
 static PyObject *
 Queue_get_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    static const mqc_parameters parameters = {"get_nowait", 0, 1, 1, {MQC_MSG_TYPE}};
+    static const mqc_parameters parameters = {
+        "get_nowait", 0, 1, 2, {MQC_MSG_TYPE, MQC_EXCLUDE}};
+    Queue *self = (Queue *)op;
+    PyObject *values[2] = {NULL};
+    selection wanted = {0, 0};
+
+    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
+        read_selection(values[0], values[1], &wanted) < 0) {
+        return NULL;
+    }
+    return get_item(self, 0, &wanted);
+}
+
+PyDoc_STRVAR(Queue_receive_doc,
+             "receive($self, /, block=True, msg_type=0, *, timeout=None, exclude=False)\n--\n\n"
+             "Remove an item and return it with its type, as Message(item, msg_type).\n"
+             "\n"
+             "Everything else is as in get().\n");
+
+static PyObject *
+Queue_receive(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const mqc_parameters parameters = {
+        "receive", 0, 2, 4, {MQC_BLOCK, MQC_MSG_TYPE, MQC_TIMEOUT, MQC_EXCLUDE}};
+    Queue *self = (Queue *)op;
+    selection wanted = {0, 0};
+    int64_t patience;
+
+    if (parse_get(self, &parameters, args, nargs, kwnames, &patience, &wanted) < 0) {
+        return NULL;
+    }
+    return get_message(self, patience, &wanted);
+}
+
+PyDoc_STRVAR(Queue_peek_doc,
+             "peek($self, /, index=0)\n--\n\n"
+             "Return Message(item, msg_type) of a message that stays in the queue; see MSG_COPY\n"
+             "in msgrcv(2).\n"
+             "\n"
+             "By the time it returns, another reader may have taken the message.\n"
+             "\n"
+             ":param index: 0 for the oldest message of any type, 1 for the next, up to the\n"
+             "    largest C long\n"
+             ":raises queue.Empty: the queue holds no more than index messages\n"
+             ":raises DecodeError: the serializer refused the message, which .data holds; here\n"
+             "    it stays in the queue as well\n"
+             ":raises QueueError: INVALID_VALUE (a negative index), INVALID_DESCRIPTOR,\n"
+             "    NO_PERMISSIONS, TOO_BIG_MESSAGE (kernel.msgmax was lowered since it was sent),\n"
+             "    NO_SYSTEM_RESOURCES, ERROR (a kernel without MSG_COPY; os_errno is ENOSYS)\n");
+
+static PyObject *
+Queue_peek(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const mqc_parameters parameters = {"peek", 0, 1, 1, {MQC_INDEX}};
     Queue *self = (Queue *)op;
     PyObject *values[1] = {NULL};
+    selection wanted = {0, MSG_COPY};
 
     if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0) {
         return NULL;
     }
-    return get_item(self, 0, values[0]);
+    if (values[0] != NULL && mqc_read_long(values[0], "index", 0, LONG_MAX,
+                                           "0 or more, within a C long", &wanted.type) < 0) {
+        return NULL;
+    }
+    return get_message(self, 0, &wanted);
 }
 
 /* ***** attributes ***** */
@@ -862,6 +1293,98 @@ Queue_qattr(PyObject *op, PyObject *Py_UNUSED(ignored))
     }
     return Py_BuildValue("{sksk}", "size", (unsigned long)status.msg_qnum, "max_bytes",
                          (unsigned long)status.msg_qbytes);
+}
+
+PyDoc_STRVAR(Queue_stat_doc,
+             "stat($self, /)\n--\n\n"
+             "Return all that the kernel says of the queue, as a QueueStat; see msgctl(2).\n"
+             "\n"
+             ":raises QueueError: INVALID_DESCRIPTOR, NO_PERMISSIONS\n");
+
+static PyObject *
+Queue_stat(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Queue *self = (Queue *)op;
+    PyObject *class = result_class(self->state, QUEUE_STAT);
+    struct msqid_ds status;
+
+    if (class == NULL || read_status(self, &status) < 0) {
+        return NULL;
+    }
+    return PyObject_CallFunction(
+        class, "kkkkikkkkllLLL", (unsigned long)status.msg_perm.uid,
+        (unsigned long)status.msg_perm.gid, (unsigned long)status.msg_perm.cuid,
+        (unsigned long)status.msg_perm.cgid, (int)(status.msg_perm.mode & 0777), key_of(&status),
+        (unsigned long)status.msg_qnum, (unsigned long)status.msg_cbytes,
+        (unsigned long)status.msg_qbytes, (long)status.msg_lspid, (long)status.msg_lrpid,
+        (long long)status.msg_stime, (long long)status.msg_rtime, (long long)status.msg_ctime);
+}
+
+PyDoc_STRVAR(Queue_set_doc,
+             "set($self, /, *, mode=None, uid=None, gid=None, max_bytes=None)\n--\n\n"
+             "Change the queue for everybody; see IPC_SET in msgctl(2). None leaves a thing as\n"
+             "it is.\n"
+             "\n"
+             ":param mode: permission bits, 0 to 0o777\n"
+             ":param uid: the owner's user, 0 to 4294967294; the creator keeps his rights\n"
+             ":param gid: the owner's group, 0 to 4294967294\n"
+             ":param max_bytes: bytes that the messages in the queue may have together, 1 to\n"
+             "    kernel.msgmnb, beyond it with CAP_SYS_RESOURCE. What is queued stays, even if\n"
+             "    it is more\n"
+             ":raises QueueError: NO_PERMISSIONS (not the owner, nor the creator, nor root; or\n"
+             "    max_bytes is over the limit), INVALID_VALUE, INVALID_DESCRIPTOR\n"
+             ":raises TypeError: an argument of the wrong type\n"
+             "\n"
+             "The kernel knows no change of one thing alone: two processes that set at the same\n"
+             "time may undo each other's changes. Who waits on the queue goes on waiting, or\n"
+             "goes on where there is room now.\n");
+
+static int
+read_change(PyObject *value, const char *parameter, long low, long high, const char *range,
+            long *result)
+{
+    return value == Py_None ? 0 : mqc_read_long(value, parameter, low, high, range, result);
+}
+
+/* The error of set(), with what was asked for. */
+static void
+raise_set(Queue *self, int error, const changes *wanted)
+{
+    PyObject *detail = Py_BuildValue("lll", wanted->uid, wanted->gid, wanted->max_bytes);
+
+    if (detail != NULL) {
+        mqc_raise("set", error, (PyObject *)self, detail);
+        Py_DECREF(detail);
+    }
+}
+
+static PyObject *
+Queue_set(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"mode", "uid", "gid", "max_bytes", NULL};
+    Queue *self = (Queue *)op;
+    PyObject *mode = Py_None, *uid = Py_None, *gid = Py_None, *max_bytes = Py_None;
+    changes wanted = {-1, -1, -1, -1};
+    int error;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OOOO:set", names, &mode, &uid, &gid,
+                                     &max_bytes) ||
+        read_change(mode, "mode", 0, 0777, "permission bits, 0 to 0o777", &wanted.mode) < 0 ||
+        read_change(uid, "uid", 0, MOST_USER, "0 to 4294967294", &wanted.uid) < 0 ||
+        read_change(gid, "gid", 0, MOST_USER, "0 to 4294967294", &wanted.gid) < 0 ||
+        read_change(max_bytes, "max_bytes", 1, LONG_MAX, "1 or more", &wanted.max_bytes) < 0) {
+        return NULL;
+    }
+    error = mqc_hold(&self->gate);
+    if (error == 0) {
+        error = system_set(self->id, &wanted);
+        mqc_unhold(&self->gate);
+    }
+    if (error != 0) {
+        raise_set(self, error, &wanted);
+        return NULL;
+    }
+    Py_RETURN_NONE;
 }
 
 PyDoc_STRVAR(Queue_qsize_doc,
@@ -950,6 +1473,18 @@ Queue_get_maxmsgsize(PyObject *op, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+Queue_get_on_signal(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyUnicode_FromString(((Queue *)op)->on_signal_raises ? "raise" : "retry");
+}
+
+static PyObject *
+Queue_get_spin_us(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong((long)(((Queue *)op)->gate.spin_ns / 1000));
+}
+
+static PyObject *
 Queue_get_closed(PyObject *op, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(atomic_load(&((Queue *)op)->gate.closed));
@@ -965,13 +1500,19 @@ static PyMethodDef Queue_methods[] = {
     METHOD(put_nowait, METH_FASTCALL | METH_KEYWORDS),
     METHOD(get, METH_FASTCALL | METH_KEYWORDS),
     METHOD(get_nowait, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(receive, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(peek, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(from_id, METH_VARARGS | METH_KEYWORDS | METH_CLASS),
     METHOD(qattr, METH_NOARGS),
+    METHOD(stat, METH_NOARGS),
+    METHOD(set, METH_VARARGS | METH_KEYWORDS),
     METHOD(qsize, METH_NOARGS),
     METHOD(empty, METH_NOARGS),
     METHOD(close, METH_NOARGS),
     METHOD(detach, METH_NOARGS),
     {"__enter__", Queue_enter, METH_NOARGS, Queue_enter_doc},
     {"__exit__", Queue_exit, METH_VARARGS, Queue_exit_doc},
+    {"__reduce__", Queue_reduce, METH_NOARGS, Queue_reduce_doc},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
      "Queue[T] is a queue whose items are of type T."},
     {NULL},
@@ -987,6 +1528,9 @@ static PyGetSetDef Queue_getset[] = {
      NULL},
     {"maxmsgsize", Queue_get_maxmsgsize, NULL,
      "The longest message in bytes: kernel.msgmax or max_bytes, whichever is less.", NULL},
+    {"on_signal", Queue_get_on_signal, NULL,
+     "What a signal does to a waiting call in the main thread: 'raise' or 'retry'.", NULL},
+    {"spin_us", Queue_get_spin_us, NULL, "Microseconds to try again before sleeping.", NULL},
     {"closed", Queue_get_closed, NULL, "True once close() or detach() was called.", NULL},
     {NULL},
 };
@@ -1004,6 +1548,8 @@ static PyType_Slot Queue_slots[] = {
     {Py_tp_traverse, Queue_traverse},
     {Py_tp_clear, Queue_clear},
     {Py_tp_repr, Queue_repr},
+    {Py_tp_richcompare, Queue_richcompare},
+    {Py_tp_hash, Queue_hash},
     {Py_tp_methods, Queue_methods},
     {Py_tp_getset, Queue_getset},
     {Py_tp_members, Queue_members},
@@ -1015,6 +1561,120 @@ static PyType_Spec Queue_spec = {
     .basicsize = sizeof(Queue),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = Queue_slots,
+};
+
+/* ***** module functions ***** */
+
+PyDoc_STRVAR(sysvmq_ftok_doc,
+             "ftok($module, /, path, project_id)\n--\n\n"
+             "Return the key that ftok(3) makes of an existing file.\n"
+             "\n"
+             "It is made of the low 8 bits of the device and the low 16 of the inode: two files\n"
+             "may give one key, and a file that is made anew gives another. A number agreed\n"
+             "upon is a better key.\n"
+             "\n"
+             ":param path: str, bytes or path-like; the file must exist, and is not read\n"
+             ":param project_id: 1 to 255\n"
+             ":raises QueueError: DOES_NOT_EXIST (no such file), NO_PERMISSIONS, INVALID_VALUE\n"
+             ":raises TypeError, ValueError: no path, or one with a null character\n");
+
+static PyObject *
+sysvmq_ftok(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"path", "project_id", NULL};
+    PyObject *path = NULL, *project, *result = NULL;
+    long project_id;
+    key_t key;
+    int error;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O:ftok", names, PyUnicode_FSConverter, &path,
+                                     &project)) {
+        return NULL;
+    }
+    if (mqc_read_long(project, "project_id", 1, 255, "1 to 255", &project_id) < 0) {
+        Py_DECREF(path);
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    errno = 0;
+    key = ftok(PyBytes_AsString(path), (int)project_id);
+    error = key == -1 ? errno : 0; /* -1 is a key as well */
+    Py_END_ALLOW_THREADS
+    if (error != 0) {
+        mqc_raise("ftok", error, NULL, path);
+    }
+    else {
+        result = PyLong_FromUnsignedLong((uint32_t)key);
+    }
+    Py_DECREF(path);
+    return result;
+}
+
+PyDoc_STRVAR(sysvmq_remove_doc,
+             "remove($module, /, msqid)\n--\n\n"
+             "Remove a queue with all its messages from the kernel, by its id; see IPC_RMID in\n"
+             "msgctl(2).\n"
+             "\n"
+             "Everybody who waits on it is woken and raises INVALID_DESCRIPTOR. An open Queue\n"
+             "is removed by its close().\n"
+             "\n"
+             ":param msqid: 0 to 2147483647, as ipcs(1) and list_queues() show it\n"
+             ":raises QueueError: DOES_NOT_EXIST, NO_PERMISSIONS (only its owner, its creator\n"
+             "    or root may), INVALID_VALUE\n");
+
+static PyObject *
+sysvmq_remove(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"msqid", NULL};
+    PyObject *msqid;
+    long id;
+    int error;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:remove", names, &msqid) ||
+        read_id(msqid, &id) < 0) {
+        return NULL;
+    }
+    error = system_remove((int)id);
+    if (error != 0) {
+        raise_by_id("remove", error == EIDRM ? ENOENT : error, id);
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(sysvmq_limits_doc,
+             "limits($module, /)\n--\n\n"
+             "Return the system's limits, and how much of them is in use now, as a Limits; see\n"
+             "MSG_INFO in msgctl(2). It counts the queues of this IPC namespace.\n"
+             "\n"
+             ":raises QueueError: ERROR\n");
+
+static PyObject *
+sysvmq_limits(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *class = result_class(PyModule_GetState(module), LIMITS);
+    struct msginfo information;
+
+    if (class == NULL) {
+        return NULL;
+    }
+    if (msgctl(0, MSG_INFO, (struct msqid_ds *)&information) < 0) {
+        mqc_raise("limits", errno, NULL, NULL);
+        return NULL;
+    }
+    /* MSG_INFO gives three fields another meaning than their names say. */
+    return PyObject_CallFunction(class, "iiiiii", information.msgmax, information.msgmnb,
+                                 information.msgmni, information.msgpool, information.msgmap,
+                                 information.msgtql);
+}
+
+static PyMethodDef sysvmq_functions[] = {
+    {"ftok", (PyCFunction)(void (*)(void))sysvmq_ftok, METH_VARARGS | METH_KEYWORDS,
+     sysvmq_ftok_doc},
+    {"remove", (PyCFunction)(void (*)(void))sysvmq_remove, METH_VARARGS | METH_KEYWORDS,
+     sysvmq_remove_doc},
+    {"limits", sysvmq_limits, METH_NOARGS, sysvmq_limits_doc},
+    {NULL},
 };
 
 /* ***** exec, traverse, clear ***** */
@@ -1040,6 +1700,9 @@ sysvmq_traverse(PyObject *module, visitproc visit, void *arg)
     module_state *state = PyModule_GetState(module);
 
     Py_VISIT(state->Queue);
+    for (int i = 0; i < RESULTS; i++) {
+        Py_VISIT(atomic_load(&state->results[i]));
+    }
     return mqc_state_traverse(&state->common, visit, arg);
 }
 
@@ -1049,6 +1712,10 @@ sysvmq_clear(PyObject *module)
     module_state *state = PyModule_GetState(module);
 
     Py_CLEAR(state->Queue);
+    for (int i = 0; i < RESULTS; i++) {
+        PyObject *class = atomic_exchange(&state->results[i], NULL);
+        Py_XDECREF(class);
+    }
     mqc_state_clear(&state->common);
     return 0;
 }
@@ -1068,6 +1735,7 @@ static struct PyModuleDef sysvmq_module = {
     .m_name = "sysvmq._sysvmq",
     .m_doc = "System V message queues; use them through the package sysvmq.",
     .m_size = sizeof(module_state),
+    .m_methods = sysvmq_functions,
     .m_traverse = sysvmq_traverse,
     .m_clear = sysvmq_clear,
     .m_free = sysvmq_free,
