@@ -34,7 +34,7 @@ _KINDS = {0: "signal", 1: "none", 2: "thread"}
 class QueueStat(NamedTuple):
     """What :meth:`Queue.stat` returns: all that the kernel tells of a queue.
 
-    The last four and *bytes* are None where the queue was opened write-only. Times are seconds
+    *bytes* and the last three are None where the queue was opened write-only. Times are seconds
     since the epoch, of which this kernel's queues keep whole ones.
     """
 
@@ -63,7 +63,7 @@ class QueueStat(NamedTuple):
     notify_pid: int | None
     """Process that asked to be notified, 0 for none (or one of a PID namespace unseen here)."""
     notify_kind: str | None
-    """"signal", "thread" or "none", by what it wants to be notified; "" for no process."""
+    """"signal", "thread" or "none", as it wants to be notified; "" for no process."""
     notify_signal: int | None
     """The number of the signal it wants, 0 for none."""
 
@@ -151,7 +151,6 @@ def queue_stat(
 ) -> QueueStat:
     """Make a QueueStat of what the C module has looked up."""
     fields = _parse(text)
-    pid, kind, signal = fields.get("NOTIFY_PID"), fields.get("NOTIFY"), fields.get("SIGNO")
     return QueueStat(
         size=size,
         max_size=max_size,
@@ -164,9 +163,9 @@ def queue_stat(
         message_time=message_time,
         access_time=access_time,
         change_time=change_time,
-        notify_pid=pid,
-        notify_kind=None if pid is None or kind is None else _KINDS.get(kind, "") if pid else "",
-        notify_signal=signal,
+        notify_pid=fields.get("NOTIFY_PID"),
+        notify_kind=_notify_kind(fields),
+        notify_signal=fields.get("SIGNO"),
     )
 
 
@@ -174,6 +173,13 @@ def _parse(text: str | None) -> dict[str, int]:
     """Read "QSIZE:129  NOTIFY:2  SIGNO:0  NOTIFY_PID:8260", see mq_overview(7)."""
     pairs = (word.partition(":") for word in (text or "").split())
     return {key: int(value) for key, _, value in pairs}
+
+
+def _notify_kind(fields: dict[str, int]) -> str | None:
+    if not fields:
+        return None
+    kind, pid, signal = fields["NOTIFY"], fields["NOTIFY_PID"], fields["SIGNO"]
+    return _KINDS.get(kind, "") if kind or pid or signal else ""  # 0 is SIGEV_SIGNAL as well
 
 
 def queue_charge(maxsize: int, maxmsgsize: int) -> int:
