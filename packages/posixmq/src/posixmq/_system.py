@@ -7,6 +7,7 @@ import contextlib
 import errno
 import math
 import os
+import re
 import resource
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -17,6 +18,9 @@ from ._errors import QueueError, system_error
 __all__ = ["Limits", "QueueInfo", "QueueStat", "limits", "list_queues"]
 
 _LIMITS = "/proc/sys/fs/mqueue/"
+
+# How a mount point's spaces and the like are written, see proc(5).
+_OCTAL = re.compile(rb"\\([0-7]{3})")
 
 # The resource module has it only where Python was built on a system that knows it.
 RLIMIT_MSGQUEUE = getattr(resource, "RLIMIT_MSGQUEUE", 12)
@@ -243,8 +247,11 @@ def _mounts() -> Iterator[tuple[bytes, int]]:
         fields = line.split()
         if fields[fields.index(b"-") + 1] == b"mqueue" and fields[3] == b"/":
             major, minor = map(int, fields[2].split(b":"))
-            path = fields[4].decode("unicode_escape").encode("latin-1")  # a space is \040
-            yield path, os.makedev(major, minor)
+            yield _OCTAL.sub(_character, fields[4]), os.makedev(major, minor)
+
+
+def _character(octal: re.Match[bytes]) -> bytes:
+    return bytes([int(octal[1], 8)])
 
 
 def _look_at_name(folder: int, name: str, holders: "_Holders") -> QueueInfo | None:
