@@ -76,7 +76,9 @@ def test_the_limit_of_a_user_is_that_of_getrlimit():
 
 def test_no_limit_is_infinite_and_so_is_what_is_left(monkeypatch):
     monkeypatch.setattr(
-        _system.resource, "getrlimit", lambda which: (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        _system.resource,
+        "getrlimit",
+        lambda which: (resource.RLIM_INFINITY, resource.RLIM_INFINITY),
     )
     found = posixmq.limits()
     assert found.user_bytes_max == found.user_bytes_left == math.inf
@@ -94,7 +96,7 @@ def test_without_a_way_to_list_what_is_used_is_unknown(monkeypatch):
     def refuse():
         raise PermissionError(1, "no")
 
-    monkeypatch.setattr(_system, "_mounts", lambda: [])
+    monkeypatch.setattr(_system, "_mounts", list)
     monkeypatch.setattr(_system._posixmq, "mount", refuse)
     found = posixmq.limits()
     assert found.queues is found.user_bytes is None

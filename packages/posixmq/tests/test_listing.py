@@ -61,7 +61,7 @@ def mounted(run_script):
     def run(code, *args):
         return run_script(
             AS_USER
-            + '''
+            + """
 libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNS, MS_REC_PRIVATE = 0x20000, (1 << 14) | (1 << 18)
 assert libc.unshare(CLONE_NEWNS) == 0 and libc.mount(b"none", b"/", None, MS_REC_PRIVATE, None) == 0
@@ -70,13 +70,13 @@ os.chmod(folder, 0o755)
 try:
     assert libc.mount(b"none", folder.encode(), b"mqueue", 0, None) == 0
     if True:
-'''
+"""
             + "\n".join("        " + line for line in code.splitlines())
-            + '''
+            + """
 finally:
     libc.umount2(folder.encode(), 2)
     os.rmdir(folder)
-''',
+""",
             *args,
         )
 
@@ -224,6 +224,7 @@ def test_a_mounted_file_system_serves_an_ordinary_user(mounted, unique):
     mounted(
         """
 def user():
+    foreign.close()  # inherited: it would be looked at through that
     become(54321)
     own = Queue(sys.argv[1], 2, 32)
     own.put(1)

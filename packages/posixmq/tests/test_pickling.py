@@ -10,7 +10,6 @@ import textwrap
 
 import pytest
 
-import posixmq
 from posixmq import Queue, QueueError, RawSerializer
 
 
@@ -117,13 +116,13 @@ def test_a_queue_whose_name_is_gone_cannot_be_opened_anew(q):
 
 def test_a_closed_queue_is_refused(q):
     q.close()
-    with pytest.raises(QueueError, match="cannot pickle .*: it is closed") as caught:
+    with pytest.raises(QueueError, match=r"cannot pickle .*: it is closed") as caught:
         pickle.dumps(q)
     assert caught.value.errno == QueueError.INVALID_DESCRIPTOR
 
 
 def test_a_queue_never_opened_is_refused():
-    with pytest.raises(QueueError, match="cannot pickle .*not open"):
+    with pytest.raises(QueueError, match=r"cannot pickle .*not open"):
         pickle.dumps(Queue.__new__(Queue))
 
 
@@ -134,7 +133,7 @@ def test_an_anonymous_queue_is_refused_while_no_process_starts(descriptors):
     before = descriptors()
     with Queue.anonymous(1, 64) as q:
         for attempt in (pickle.dumps, copy.copy, multiprocessing.reduction.ForkingPickler.dumps):
-            with pytest.raises(RuntimeError, match="has no name to be opened by.*send_fds"):
+            with pytest.raises(RuntimeError, match=r"has no name to be opened by.*send_fds"):
                 attempt(q)
     assert descriptors() == before
 

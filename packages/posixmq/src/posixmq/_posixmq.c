@@ -103,9 +103,9 @@ system_getattr(int fd, struct mq_attr *attributes)
 
 /* Of what statx(2) and fsopen(2) need, older headers lack even the names. */
 enum {
-    STATUS_BASIC = 0x7ff,       /* STATX_BASIC_STATS: all that stat(2) tells */
-    CONTEXT_CLOSE_ON_EXEC = 1,  /* FSOPEN_CLOEXEC and FSMOUNT_CLOEXEC */
-    CONTEXT_CREATE = 6,         /* FSCONFIG_CMD_CREATE */
+    STATUS_BASIC = 0x7ff,      /* STATX_BASIC_STATS: all that stat(2) tells */
+    CONTEXT_CLOSE_ON_EXEC = 1, /* FSOPEN_CLOEXEC and FSMOUNT_CLOEXEC */
+    CONTEXT_CREATE = 6,        /* FSCONFIG_CMD_CREATE */
 };
 
 struct system_time {
@@ -1624,14 +1624,13 @@ look_result(const queue_look *look)
     const struct mq_attr *attributes = &look->attributes;
     const struct system_status *status = &look->status;
 
-    return Py_BuildValue("(lllIIIIdddKz#)", (long)attributes->mq_curmsgs,
-                         (long)attributes->mq_maxmsg, (long)attributes->mq_msgsize,
-                         (unsigned)status->uid, (unsigned)status->gid,
-                         (unsigned)status->mode & 07777, (unsigned)status->links,
-                         seconds_of(&status->modification), seconds_of(&status->access),
-                         seconds_of(&status->change), (unsigned long long)status->inode,
-                         look->length < 0 ? NULL : look->text,
-                         look->length < 0 ? (Py_ssize_t)0 : (Py_ssize_t)look->length);
+    return Py_BuildValue(
+        "(lllIIIIdddKz#)", (long)attributes->mq_curmsgs, (long)attributes->mq_maxmsg,
+        (long)attributes->mq_msgsize, (unsigned)status->uid, (unsigned)status->gid,
+        (unsigned)status->mode & 07777, (unsigned)status->links, seconds_of(&status->modification),
+        seconds_of(&status->access), seconds_of(&status->change), (unsigned long long)status->inode,
+        look->length < 0 ? NULL : look->text,
+        look->length < 0 ? (Py_ssize_t)0 : (Py_ssize_t)look->length);
 }
 
 PyDoc_STRVAR(Queue_stat_doc,
