@@ -39,8 +39,8 @@ typedef struct {
     int access;    /* O_RDWR, O_RDONLY or O_WRONLY */
     long maxsize;
     long maxmsgsize; /* 0 until the queue is open */
-    dev_t device;    /* with the inode, which queue this is */
-    ino_t inode;
+    uint64_t device; /* with the inode, which queue this is */
+    uint64_t inode;
     mqc_serializer serializer;
     PyObject *name; /* NULL for an anonymous queue */
     PyObject *weakrefs;
@@ -129,6 +129,17 @@ static int
 system_status(int fd, struct system_status *status)
 {
     return syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATUS_BASIC, status) < 0 ? errno : 0;
+}
+
+/* As a call of its own, fcntl(2) asks for glibc 2.28. */
+static int
+system_fcntl(int fd, int command, int argument)
+{
+#ifdef SYS_fcntl64
+    return (int)syscall(SYS_fcntl64, fd, command, argument);
+#else
+    return (int)syscall(SYS_fcntl, fd, command, argument);
+#endif
 }
 
 static int
@@ -302,7 +313,7 @@ typedef struct {
     int created;
     int access;
     struct mq_attr attributes;
-    struct stat status;
+    struct system_status status;
 } opened_queue;
 
 static int
@@ -361,16 +372,16 @@ static int
 look_behind(opened_queue *opened)
 {
     int error = system_getattr(opened->fd, &opened->attributes);
-    int flags = fcntl(opened->fd, F_GETFL);
+    int flags = system_fcntl(opened->fd, F_GETFL, 0);
 
     if (error != 0) {
         return error;
     }
-    if (flags < 0 || fstat(opened->fd, &opened->status) < 0) {
+    if (flags < 0) {
         return errno;
     }
     opened->access = flags & O_ACCMODE;
-    return 0;
+    return system_status(opened->fd, &opened->status);
 }
 
 static int
@@ -524,9 +535,9 @@ static int
 check_trust(const Queue *self, const mqc_serializer *serializer, const opened_queue *opened)
 {
     mqc_writers writers = {
-        .owner = opened->status.st_uid,
-        .creator = opened->status.st_uid,
-        .mode = opened->status.st_mode,
+        .owner = opened->status.uid,
+        .creator = opened->status.uid,
+        .mode = opened->status.mode,
     };
 
     if (self->manners.trusted || opened->access == O_WRONLY) {
@@ -538,9 +549,8 @@ check_trust(const Queue *self, const mqc_serializer *serializer, const opened_qu
 static void
 raise_untrusted(PyObject *name, const opened_queue *opened)
 {
-    PyObject *detail =
-        Py_BuildValue("Oli", name == NULL ? Py_None : name, (long)opened->status.st_uid,
-                      (int)(opened->status.st_mode & 0777));
+    PyObject *detail = Py_BuildValue("Oli", name == NULL ? Py_None : name, (long)opened->status.uid,
+                                     (int)(opened->status.mode & 0777));
 
     if (detail != NULL) {
         mqc_raise("trust", EACCES, NULL, detail);
@@ -557,8 +567,8 @@ install(Queue *self, const opened_queue *opened, const mqc_serializer *serialize
     self->access = opened->access;
     self->maxsize = opened->attributes.mq_maxmsg;
     self->maxmsgsize = opened->attributes.mq_msgsize;
-    self->device = opened->status.st_dev;
-    self->inode = opened->status.st_ino;
+    self->device = (uint64_t)opened->status.major << 32 | opened->status.minor;
+    self->inode = opened->status.inode;
     self->serializer = *serializer;
     self->name = name;
     mqc_gate_open(&self->gate);
@@ -722,7 +732,7 @@ set_up_by_descriptor(Queue *self, int fd, PyObject *serializer)
     }
     error = check_trust(self, &methods, &opened);
     if (error == 0) {
-        fcntl(fd, F_SETFD, FD_CLOEXEC);
+        system_fcntl(fd, F_SETFD, FD_CLOEXEC);
         install(self, &opened, &methods, NULL);
         return 0;
     }
