@@ -5,6 +5,8 @@ import gc
 import os
 import queue
 import signal
+import socket
+import sys
 import threading
 import time
 import weakref
@@ -426,4 +428,57 @@ def test_names_that_are_imported_later_are_there(run_script):
             assert name in names and getattr(posixmq, name) is not None
         assert not hasattr(posixmq, "no_such_name")
         """
+    )
+
+
+def test_more_requests_than_the_kernel_has_room_for_are_refused(make, monkeypatch):
+    """It would sleep in mq_notify(2), with the queue held."""
+    from posixmq import _notify
+
+    q, other = make(), make()
+    q.notify(print)
+    monkeypatch.setattr(_notify._listener, "most", len(_notify._listener.callbacks))
+    with pytest.raises(QueueError, match="queues to notify it") as caught:
+        other.notify(print)
+    assert caught.value.errno == QueueError.NO_SYSTEM_RESOURCES
+    assert _notify._listener.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) >= 100_000
+
+
+def test_a_process_without_netlink_sockets_is_told_so(make, monkeypatch):
+    from posixmq import _notify
+
+    def refuse(*_):
+        raise OSError(errno.EAFNOSUPPORT, "no such family")
+
+    monkeypatch.setattr(_notify, "_listener", None)
+    monkeypatch.setattr(_notify.socket, "socket", refuse)
+    q = make()
+    with pytest.raises(QueueError, match=r"need a netlink socket.*a signal number needs none"):
+        q.notify(print)
+    q.notify(signal.SIGUSR1)
+
+
+def test_an_interpreter_without_daemon_threads_says_so(run_script, name):
+    if sys.version_info < (3, 13):
+        pytest.skip("needs isolated interpreters")
+    code = f"""
+import posixmq
+with posixmq.Queue({name!r}, 2, 64) as q:
+    assert q.stat().max_size == 2
+    for _ in range(2):
+        try:
+            q.notify(print)
+        except RuntimeError as error:
+            assert "daemon" in str(error), error
+        else:
+            raise AssertionError("not refused")
+    assert q.stat().notify_pid == 0
+"""
+    run_script(
+        """
+        import _interpreters
+        failed = _interpreters.run_string(_interpreters.create("isolated"), sys.argv[1])
+        assert failed is None, failed.formatted
+        """,
+        code,
     )

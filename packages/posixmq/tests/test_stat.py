@@ -139,3 +139,20 @@ def test_stat_while_others_close_ends_in_an_answer_or_an_error(make):
         for thread in threads:
             thread.join()
         assert wrong == []
+
+
+def test_looking_asking_and_pickling_leave_nothing_behind(q, growth):
+    def work(times):
+        for _ in range(times):
+            q.stat()
+            q.notify(signal.SIGUSR1)
+            for refused in (signal.SIGUSR1, print):
+                with pytest.raises(QueueError):
+                    q.notify(refused)
+            q.notify(None)
+            pickle.dumps(q)
+            with pytest.raises(TypeError):
+                q.notify("x")
+
+    blocks, size = growth(work, 100)
+    assert blocks < 50 and size < 200_000

@@ -5,6 +5,7 @@ the cookie given to mq_notify(2), whose last byte the kernel has set. One thread
 queues of the process.
 """
 
+import errno
 import os
 import secrets
 import socket
@@ -30,7 +31,11 @@ class _Listener:
         # mq_notify(2) reserves room for the cookie, and would sleep where there is none.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self.most = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2048
-        threading.Thread(target=self._listen, name="posixmq notify", daemon=True).start()
+        try:
+            threading.Thread(target=self._listen, name="posixmq notify", daemon=True).start()
+        except RuntimeError:  # no thread can be had, or no daemon in a subinterpreter
+            self.socket.close()
+            raise
 
     def _listen(self) -> None:
         while True:
@@ -80,7 +85,8 @@ def expect(callback: Callable[[], object]) -> tuple[int, bytes]:
             _listener = _start()
         if len(_listener.callbacks) >= _listener.most:
             raise system_error(
-                28, f"this process has asked {_listener.most} queues to notify it by a callback"
+                errno.ENOSPC,
+                f"this process has asked {_listener.most} queues to notify it by a callback",
             )
         cookie = secrets.token_bytes(_COOKIE_BYTES)
         _listener.callbacks[cookie[:-1]] = callback
@@ -91,7 +97,7 @@ def _start() -> _Listener:
     try:
         return _Listener()
     except OSError as error:
-        number, reason = error.errno or 0, error.strerror
+        number, reason = error.errno or errno.EIO, error.strerror
     raise system_error(
         number,
         f"callbacks need a netlink socket, and this process may not have one: {reason}; a signal "

@@ -53,7 +53,7 @@ def _serializer(stored: Any) -> Any:
     return importlib.import_module(stored.name) if isinstance(stored, _Module) else stored
 
 
-def _open(kind: type, name: str, serializer: Any, options: dict[str, Any]) -> Any:
+def _open(kind: "type[Queue[Any]]", name: str, serializer: Any, options: dict[str, Any]) -> Any:
     queue = kind.__new__(kind)  # like unpickling in general, without the subclass's __init__
     Queue.__init__(queue, name, create=False, serializer=_serializer(serializer), **options)
     return queue
