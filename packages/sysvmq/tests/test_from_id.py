@@ -258,4 +258,8 @@ def test_a_forked_child_that_drops_its_copy_says_nothing(fork):
 
 
 def test_a_constructor_that_fails_leaves_no_warning():
-    assert dropped(lambda: pytest.raises(QueueError, Queue, None, -1) and 0)[1] == []
+    def failing():
+        with pytest.raises(QueueError):
+            Queue(None, -1)
+
+    assert dropped(failing)[1] == []

@@ -221,7 +221,8 @@ def test_the_attributes_tell_what_the_queue_is(make, key, row):
     assert queue.serializer is PickleSerializer
 
 
-@pytest.mark.parametrize("name",
+@pytest.mark.parametrize(
+    "name",
     [
         "key",
         "id",

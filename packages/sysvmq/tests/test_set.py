@@ -118,7 +118,9 @@ queue.close()
 """
     words = spawn(BECOME_NOBODY + code, key, asked).finish()
     assert words.startswith("True")
-    assert f"kernel.msgmnb = {limit('msgmnb')}" in words and f"sysctl kernel.msgmnb={asked}" in words
+    assert (
+        f"kernel.msgmnb = {limit('msgmnb')}" in words and f"sysctl kernel.msgmnb={asked}" in words
+    )
 
 
 @needs_root

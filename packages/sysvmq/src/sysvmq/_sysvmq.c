@@ -956,9 +956,8 @@ read_selection(PyObject *msg_type, PyObject *exclude, selection *wanted)
 {
     int excluding;
 
-    if (msg_type != NULL &&
-        mqc_read_long(msg_type, "msg_type", LONG_MIN, LONG_MAX, "within a C long", &wanted->type) <
-            0) {
+    if (msg_type != NULL && mqc_read_long(msg_type, "msg_type", LONG_MIN, LONG_MAX,
+                                          "within a C long", &wanted->type) < 0) {
         return -1;
     }
     if (exclude == NULL) {
@@ -1187,8 +1186,7 @@ PyDoc_STRVAR(Queue_get_nowait_doc,
 static PyObject *
 Queue_get_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    static const mqc_parameters parameters = {
-        "get_nowait", 0, 1, 2, {MQC_MSG_TYPE, MQC_EXCLUDE}};
+    static const mqc_parameters parameters = {"get_nowait", 0, 1, 2, {MQC_MSG_TYPE, MQC_EXCLUDE}};
     Queue *self = (Queue *)op;
     PyObject *values[2] = {NULL};
     selection wanted = {0, 0};
