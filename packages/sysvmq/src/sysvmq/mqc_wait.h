@@ -534,7 +534,10 @@ mqc_sleep(mqc_gate *gate, mqc_attempt attempt, void *context, int64_t deadline)
         return EBADF;
     }
     if (deadline != MQC_FOREVER && mqc_now() >= deadline) {
-        return attempt(context, 0);
+        do { /* the timer's own signal may fall into this try */
+            error = attempt(context, 0);
+        } while (error == EINTR);
+        return error;
     }
     error = attempt(context, 1);
     if (error == EINTR && deadline != MQC_FOREVER && mqc_now() >= deadline) {
