@@ -441,20 +441,16 @@ PyDoc_STRVAR(Queue_doc,
              ":raises ValueError: on_signal or spin_us out of range, exclusive without create,\n"
              "    neither readable nor writable\n");
 
-/* EPERM if code could come in by a message from somebody else, 0 if not, -1 on an exception. */
 static int
-check_trust(const Queue *self, const mqc_serializer *serializer, const opened_queue *opened)
+is_untrusted(const opened_queue *opened)
 {
-    mqc_writers writers = {
+    const mqc_writers writers = {
         .owner = opened->status.st_uid,
         .creator = opened->status.st_uid,
         .mode = opened->status.st_mode,
     };
 
-    if (self->manners.trusted || opened->access == O_WRONLY) {
-        return 0;
-    }
-    return mqc_check_trust(serializer, &writers);
+    return opened->access != O_WRONLY && mqc_others_write(&writers);
 }
 
 static void
@@ -486,26 +482,20 @@ install(Queue *self, const opened_queue *opened, const mqc_serializer *serialize
     mqc_gate_open(&self->gate);
 }
 
-/* Open the queue by its encoded name, or one without a name where that is NULL. Returns 0,
- * EPERM where it is not to be trusted, another errno, or -1 with an exception. */
+/* Open the queue by its encoded name, or one without a name where that is NULL. Returns 0, an
+ * errno, or MQC_UNTRUSTED: then a queue that this call made is gone again. */
 static int
-open_trusted(const Queue *self, const char *name, const open_request *request,
-             const mqc_serializer *serializer, opened_queue *opened)
+open_warily(const char *name, const open_request *request, int wary, opened_queue *opened)
 {
-    int error;
+    int error =
+        name == NULL ? create_nameless(request, opened) : open_and_look(name, request, opened);
 
-    Py_BEGIN_ALLOW_THREADS
-    error = name == NULL ? create_nameless(request, opened) : open_and_look(name, request, opened);
-    Py_END_ALLOW_THREADS
-    if (error != 0) {
-        return error;
-    }
-    error = check_trust(self, serializer, opened);
-    if (error != 0) {
+    if (error == 0 && wary && is_untrusted(opened)) {
         if (opened->created && name != NULL) {
             system_unlink(name);
         }
         close(opened->fd);
+        return MQC_UNTRUSTED;
     }
     return error;
 }
@@ -518,7 +508,7 @@ set_up(Queue *self, PyObject *name, const char *encoded, const open_request *req
     opened_queue opened = {.fd = -1};
     mqc_serializer methods;
     PyObject *plain = NULL; /* a plain str, whose repr never fails */
-    int error;
+    int error, wary;
 
     if (name != NULL) {
         plain = PyUnicode_FromObject(name);
@@ -526,21 +516,24 @@ set_up(Queue *self, PyObject *name, const char *encoded, const open_request *req
             return -1;
         }
     }
-    if (mqc_serializer_init(&self->state->common, &methods, serializer) < 0) {
+    wary = mqc_serializer_prepare(&self->state->common, &self->manners, &methods, serializer);
+    if (wary < 0) {
         Py_XDECREF(plain);
         return -1;
     }
-    error = open_trusted(self, encoded, request, &methods, &opened);
+    Py_BEGIN_ALLOW_THREADS
+    error = open_warily(encoded, request, wary, &opened);
+    Py_END_ALLOW_THREADS
     if (error == 0) {
         install(self, &opened, &methods, plain);
         return 0;
     }
     Py_XDECREF(plain);
     mqc_serializer_clear(&methods);
-    if (error == EPERM) {
+    if (error == MQC_UNTRUSTED) {
         raise_untrusted(name, &opened);
     }
-    else if (error > 0) {
+    else {
         raise_open(name, request, error);
     }
     return -1;
@@ -630,6 +623,7 @@ set_up_by_descriptor(Queue *self, int fd, PyObject *serializer)
     opened_queue opened = {.fd = fd};
     mqc_serializer methods;
     int error = look_behind(&opened);
+    int wary;
 
     if (error != 0) {
         PyObject *detail = PyLong_FromLong(fd);
@@ -639,20 +633,18 @@ set_up_by_descriptor(Queue *self, int fd, PyObject *serializer)
         }
         return -1;
     }
-    if (mqc_serializer_init(&self->state->common, &methods, serializer) < 0) {
+    wary = mqc_serializer_prepare(&self->state->common, &self->manners, &methods, serializer);
+    if (wary > 0 && is_untrusted(&opened)) {
+        mqc_serializer_clear(&methods);
+        raise_untrusted(NULL, &opened);
+        wary = -1;
+    }
+    if (wary < 0) {
         return -1;
     }
-    error = check_trust(self, &methods, &opened);
-    if (error == 0) {
-        fcntl(fd, F_SETFD, FD_CLOEXEC);
-        install(self, &opened, &methods, NULL);
-        return 0;
-    }
-    mqc_serializer_clear(&methods);
-    if (error > 0) {
-        raise_untrusted(NULL, &opened);
-    }
-    return -1;
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    install(self, &opened, &methods, NULL);
+    return 0;
 }
 
 PyDoc_STRVAR(Queue_from_fd_doc,
@@ -1498,11 +1490,9 @@ Queue_hash(PyObject *op)
 {
     const Queue *self = (Queue *)op;
 
-    if (self->maxmsgsize == 0) {
-        PyErr_Format(PyExc_TypeError, "unhashable: this Queue was never opened");
-        return -1;
-    }
-    return (Py_hash_t)(self->inode & LONG_MAX);
+    hashfunc by_identity = PyType_GetSlot(&PyBaseObject_Type, Py_tp_hash);
+
+    return self->maxmsgsize > 0 ? (Py_hash_t)(self->inode & LONG_MAX) : by_identity(op);
 }
 
 /* ***** type spec ***** */
