@@ -88,21 +88,7 @@ def test_the_patient_ones_lose_nothing_where_the_others_do(name, run):
     run(script, name)
 
 
-@pytest.fixture
-def goes_to_processes():
-    """Expect failure for as long as anonymous queues do not go to processes."""
-    import pickle
-
-    with posixmq.Queue.anonymous(1, 64) as q:
-        try:
-            pickle.dumps(q)
-        except TypeError:
-            pytest.xfail("anonymous queues do not pickle yet")
-        except RuntimeError:
-            pass
-
-
-def test_processes_are_handed_queues(goes_to_processes, run):
+def test_processes_are_handed_queues(run):
     assert run(EXAMPLES / "hand_over.py") == "[0, 1, 4, 9, 16]\n"
 
 
@@ -123,21 +109,35 @@ def test_the_event_loop_hears_the_queue_and_signals(name, start):
     assert (loop.returncode, out, err) == (0, "", "")
 
 
-def test_a_service_works_on_the_queue_that_systemd_passes():
-    if not hasattr(posixmq, "listen_queues"):
-        pytest.xfail("listen_queues() is not there yet")
-    with posixmq.Queue.anonymous(3, 64, serializer=json) as q:
-        for job in ({"job": 1}, "stop"):
-            q.put(job)
-        # the shell's number is that of the program which takes its place, as with systemd
-        shell = 'exec 3<&"$0"; LISTEN_PID=$$ exec "$@"'
-        result = subprocess.run(
-            ["/bin/sh", "-c", shell, str(q.fileno()), sys.executable, "-I", EXAMPLES / "listen.py"],
-            env={**os.environ, "LISTEN_FDS": "1", "LISTEN_FDNAMES": "jobs.socket"},
-            pass_fds=[q.fileno()],
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-    assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == "jobs.socket {'job': 1}\n"
+AS_SYSTEMD_STARTS = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "jobs.socket"}
+os.execv(sys.executable, [sys.executable, "-I", sys.argv[2]])
+"""
+
+
+def test_a_service_works_on_the_queue_that_systemd_passes(name, until):
+    """systemd opens it read-only and non-blocking; the service waits all the same."""
+    with posixmq.Queue(name, 3, 64, serializer=json) as q:
+        with posixmq.Queue(name, writable=False, serializer=json) as passed:
+            os.set_blocking(passed.fileno(), False)
+            command = [sys.executable, "-I", "-c", AS_SYSTEMD_STARTS, str(passed.fileno())]
+            service = subprocess.Popen(
+                [*command, str(EXAMPLES / "listen.py")],
+                pass_fds=[passed.fileno()],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        with service:
+            q.put({"job": 1})
+            assert service.stdout.readline() == "jobs.socket {'job': 1}\n"
+            until(lambda: service.poll() is not None or sleeping(service.pid))
+            q.put("stop")
+            assert service.communicate(timeout=30) == ("", "")
+    assert service.returncode == 0
+
+
+def sleeping(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"

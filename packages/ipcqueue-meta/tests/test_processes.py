@@ -1,7 +1,6 @@
 """Queues handed to processes: multiprocessing, executors, descriptors that travel."""
 
 import json
-import pickle
 import socket
 import textwrap
 
@@ -68,24 +67,8 @@ def script(run):
     return script
 
 
-@pytest.fixture
-def pickles(make):
-    """Expect failure for as long as queues do not pickle at all."""
-    try:
-        pickle.dumps(make())
-    except TypeError:
-        pytest.xfail("queues do not pickle yet")
-
-
-@pytest.fixture
-def pickles_unless_forked(request, method):
-    """Under fork, what a process is given is not pickled."""
-    if method != "fork":
-        request.getfixturevalue("pickles")
-
-
 @METHODS
-def test_a_process_is_handed_a_queue(make, address, script, method, pickles_unless_forked):
+def test_a_process_is_handed_a_queue(make, address, script, method):
     q = make(address)
     got = script(
         """
@@ -105,7 +88,7 @@ def test_a_process_is_handed_a_queue(make, address, script, method, pickles_unle
 
 @METHODS
 def test_a_process_takes_from_one_queue_and_puts_into_another(
-    make, unique, family, script, method, pickles_unless_forked
+    make, unique, family, script, method
 ):
     ask, answer = unique(family), unique(family)
     make(ask)
@@ -130,7 +113,7 @@ def test_a_process_takes_from_one_queue_and_puts_into_another(
 
 @METHODS
 def test_the_workers_of_an_executor_are_handed_a_queue_by_the_initializer(
-    make, address, script, method, pickles_unless_forked
+    make, address, script, method
 ):
     make(address)
     got = script(
@@ -152,7 +135,7 @@ def test_the_workers_of_an_executor_are_handed_a_queue_by_the_initializer(
 
 @METHODS
 def test_the_tasks_of_an_executor_may_have_a_queue_among_their_arguments(
-    make, address, script, method, pickles
+    make, address, script, method
 ):
     make(address)
     got = script(
@@ -172,7 +155,7 @@ def test_the_tasks_of_an_executor_may_have_a_queue_among_their_arguments(
 
 @METHODS
 def test_a_pool_of_multiprocessing_hands_a_queue_to_its_workers(
-    make, address, script, method, pickles_unless_forked
+    make, address, script, method
 ):
     make(address)
     got = script(
@@ -192,7 +175,7 @@ def test_a_pool_of_multiprocessing_hands_a_queue_to_its_workers(
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_the_queue_that_arrives_has_the_serializer_and_manners_of_the_one_sent(
-    make, unique, family, script, method, pickles
+    make, unique, family, script, method
 ):
     described, answers = unique(family), unique(family)
     make(described)
@@ -214,7 +197,7 @@ def test_the_queue_that_arrives_has_the_serializer_and_manners_of_the_one_sent(
 
 @METHODS
 def test_a_process_killed_in_its_wait_leaves_the_queue_to_the_others(
-    make, unique, family, script, method, pickles_unless_forked
+    make, unique, family, script, method
 ):
     """A multiprocessing.Queue would be locked for ever."""
     ask, answers = unique(family), unique(family)
@@ -248,22 +231,8 @@ def test_a_process_killed_in_its_wait_leaves_the_queue_to_the_others(
 # --- queues without a name -----------------------------------------------------------------------
 
 
-@pytest.fixture
-def anonymous_pickles():
-    """Expect failure for as long as anonymous queues do not go to processes."""
-    with posixmq.Queue.anonymous(1, 64) as q:
-        try:
-            pickle.dumps(q)
-        except TypeError:
-            pytest.xfail("anonymous queues do not pickle yet")
-        except RuntimeError:
-            pass
-
-
 @METHODS
-def test_an_anonymous_queue_goes_to_a_process_by_its_descriptor(script, method, request):
-    if method != "fork":
-        request.getfixturevalue("anonymous_pickles")
+def test_an_anonymous_queue_goes_to_a_process_by_its_descriptor(script, method):
     got = script(
         """
         with posixmq.Queue.anonymous(4, 256) as q:
@@ -278,9 +247,7 @@ def test_an_anonymous_queue_goes_to_a_process_by_its_descriptor(script, method, 
 
 
 @METHODS
-def test_an_anonymous_queue_goes_to_an_executor_by_the_initializer(script, method, request):
-    if method != "fork":
-        request.getfixturevalue("anonymous_pickles")
+def test_an_anonymous_queue_goes_to_an_executor_by_the_initializer(script, method):
     got = script(
         """
         with posixmq.Queue.anonymous(4, 256) as q:
@@ -303,7 +270,7 @@ def test_a_task_that_is_given_an_anonymous_queue_fails_and_the_executor_goes_on(
         with posixmq.Queue.anonymous(4, 256) as q:
             with concurrent.futures.ProcessPoolExecutor(1, mp_context=context()) as pool:
                 error = pool.submit(put_into, q, 1).exception(30)
-                assert isinstance(error, (RuntimeError, TypeError)), error
+                assert isinstance(error, RuntimeError), error
                 assert pool.submit(abs, -1).result(30) == 1
         print(1)
         """,
