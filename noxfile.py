@@ -26,6 +26,7 @@ DIST = ROOT / "dist"
 FOLDERS = {"posixmq": "posixmq", "sysvmq": "sysvmq", "ipcqueue": "ipcqueue-meta"}
 SIBLINGS = {"posixmq": "sysvmq", "sysvmq": "posixmq"}
 TWINS = ["mqc_wait.h", "mqc_python.h", "serializers.py", "_errors.py"]
+HOWTOS = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docs/howto-*.md"))]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 
 # The newest hypothesis with a wheel: free-threaded and newest Pythons have none of the latest.
@@ -116,7 +117,9 @@ def lint(session: nox.Session) -> None:
     fix = "--fix" in session.posargs
     session.run("ruff", "check", *(["--fix"] if fix else []), ".")
     session.run("ruff", "format", *([] if fix else ["--check"]), ".")
-    sources = [str(p) for top in ("packages", "benchmarks") for p in (ROOT / top).rglob("*.[ch]")]
+    sources = [
+        str(p) for top in ("packages", "benchmarks", "docs/examples") for p in (ROOT / top).rglob("*.[ch]")
+    ]
     session.run("clang-format", *(["-i"] if fix else ["--dry-run", "--Werror"]), *sources)
     check_twins(session)
     check_version(session)
@@ -283,6 +286,7 @@ def tests_meta(session: nox.Session) -> None:
         "packages/ipcqueue-meta/README.md",
         "README.md",
         "docs/tutorial.md",
+        *HOWTOS,
     )
 
 
