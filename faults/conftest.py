@@ -95,19 +95,42 @@ def drop_capabilities() -> None:
         raise OSError(ctypes.get_errno(), "capset")
 
 
+def fill(queue_: Any, make: Any = lambda number: number) -> int:
+    """Put items until the queue is full; return how many it took."""
+    import queue
+
+    for number in range(1_000_000):
+        try:
+            queue_.put_nowait(make(number))
+        except queue.Full:
+            return number
+    raise AssertionError("is never full")
+
+
+def refusal(call: Any) -> str:
+    """Return in what words the call is refused for want of something."""
+    try:
+        call()
+    except OSError as error:
+        assert error.errno == error.NO_SYSTEM_RESOURCES, error  # type: ignore[attr-defined]
+        return str(error)
+    raise AssertionError("not refused")
+
+
 def ready() -> None:
     """Tell the test that the script is about to do what it is for."""
     print("ready", flush=True)
 
 
 # What every script begins with.
+SHARED = (drop_capabilities, fill, refusal, ready)
 PRELUDE = (
     "import gc, os, queue, resource, signal, sys, threading, time\n"
+    "from typing import Any\n"
     f"sys.path.insert(0, {str(Path(__file__).resolve().parent)!r})\n"
-    "from families import FAMILIES\n\n"
-    f"{inspect.getsource(drop_capabilities)}\n\n{inspect.getsource(ready)}\n\n"
-    "family, address = FAMILIES[sys.argv[1]], sys.argv[2]\n"
-    "signal.alarm(300)\n"
+    "from families import FAMILIES, Posix, SysV\n\n"
+    + "\n\n".join(inspect.getsource(function) for function in SHARED)
+    + "\n\nfamily, address = FAMILIES[sys.argv[1]], sys.argv[2]\nsignal.alarm(600)\n"
 )
 
 
@@ -177,3 +200,9 @@ def call_in_process(tmp_path: Path) -> Iterator[Callable[[str, Any, str], Script
     yield call
     for script in started:
         script.end()
+
+
+@pytest.fixture(name="fill")
+def fill_queue() -> Callable[..., int]:
+    """Fill a queue."""
+    return fill
