@@ -303,6 +303,21 @@ def tests_freethreaded(session: nox.Session, name: str) -> None:
     pytest_alone(session, name)
 
 
+@nox.session(requires=["build"])
+def faults(session: nox.Session) -> None:
+    """Kill, stop, starve and fill: every message is accounted for (`-- --full` for all sizes)."""
+    session.install("pytest>=9,<10")
+    install_wheels(session, *SIBLINGS)
+    pytest(session, "faults")
+
+
+@nox.session(requires=["build"])
+def soak(session: nox.Session) -> None:
+    """Move messages at full rate while workers are killed (`-- --minutes 60`)."""
+    install_wheels(session, *SIBLINGS)
+    run_outside(session, "python", "-I", ROOT / "faults/soak.py", *session.posargs)
+
+
 # ------------------------------------------------------------------- documents and show
 
 
