@@ -118,7 +118,9 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", *(["--fix"] if fix else []), ".")
     session.run("ruff", "format", *([] if fix else ["--check"]), ".")
     sources = [
-        str(p) for top in ("packages", "benchmarks", "docs/examples") for p in (ROOT / top).rglob("*.[ch]")
+        str(p)
+        for top in ("packages", "benchmarks", "docs/examples")
+        for p in (ROOT / top).rglob("*.[ch]")
     ]
     session.run("clang-format", *(["-i"] if fix else ["--dry-run", "--Werror"]), *sources)
     check_twins(session)

@@ -526,8 +526,7 @@ mqc_unblock_signal(sigset_t *before)
 }
 
 /* Look once more when the deadline has passed: while a process is stopped (SIGSTOP) nothing is
- * handed to it, and what came in time lies in the queue. The timer's next signal may hit even
- * this, but only where there is nothing to be had. */
+ * handed to it, and what came in time lies in the queue. */
 static int
 mqc_last_try(mqc_attempt attempt, void *context)
 {
