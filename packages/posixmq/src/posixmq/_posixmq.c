@@ -10,13 +10,23 @@
 #define _GNU_SOURCE /* sched_getaffinity, SIGEV_THREAD_ID */
 #define PY_SSIZE_T_CLEAN
 
+#ifdef __APPLE__
+#error "macOS has no POSIX message queues; its System V queues are in the package sysvmq"
+#endif
+
 #include <Python.h>
 
 #include <fcntl.h>        /* O_CREAT and the like */
-#include <linux/mqueue.h> /* struct mq_attr as the kernel lays it out */
+#include <mqueue.h>       /* struct mq_attr, which libc has as the kernel lays it out */
 #include <poll.h>         /* waiting on a descriptor that somebody made non-blocking */
 #include <structmember.h> /* T_PYSSIZET for the weak reference list */
 #include <sys/stat.h>     /* fchmod */
+#ifdef __FreeBSD__
+#include <sys/param.h> /* which module.h needs */
+
+#include <sys/module.h> /* modfind */
+#include <sys/syscall.h>
+#endif
 
 #define MQC_PACKAGE "posixmq"
 #define MQC_SIGNAL_VARIABLE "POSIXMQ_SIGNAL"
@@ -43,25 +53,69 @@ typedef struct {
     PyObject *weakrefs;
 } Queue;
 
-/* MQ_PRIO_MAX of <limits.h>, the kernel's fixed value. */
+/* MQ_PRIO_MAX of <limits.h> less one, the kernel's fixed value. */
+#ifdef __FreeBSD__
+#define MOST_PRIORITY 63
+#define PRIORITY_RANGE "0 to 63 (MQ_PRIO_MAX - 1)"
+#else
 #define MOST_PRIORITY 32767
+#define PRIORITY_RANGE "0 to 32767 (MQ_PRIO_MAX - 1)"
+#endif
 
 static struct PyModuleDef posixmq_module;
 
 /* ***** system calls ***** */
 
-/* They go through syscall(2) because glibc's wrappers would tie the wheel to its version 2.34
- * or later. The kernel wants the name without the slash that mq_overview(7) asks for. */
+/* They go through syscall(2): on Linux because glibc's wrappers would tie the wheel to its
+ * version 2.34 or later, on FreeBSD because those hide the descriptor in a structure. */
+
+#ifdef __FreeBSD__
+typedef struct timespec mq_timespec;
+#define SYS_mq_open SYS_kmq_open
+#define SYS_mq_unlink SYS_kmq_unlink
+#define SYS_mq_getsetattr SYS_kmq_setattr
+#define MQC_SYS_mq_timedsend SYS_kmq_timedsend
+#define MQC_SYS_mq_timedreceive SYS_kmq_timedreceive
+#else
+typedef struct mqc_timespec mq_timespec;
+#endif
 
 /* A deadline long past: the call returns ETIMEDOUT where it would block. O_NONBLOCK would be
  * seen by every process that shares the open file description. */
-static const struct mqc_timespec LONG_PAST;
+static const mq_timespec LONG_PAST;
+
+/* Linux wants the name without the slash that mq_overview(7) asks for, FreeBSD with it. */
+static const char *
+kernel_name(const char *name)
+{
+#ifdef __FreeBSD__
+    return name;
+#else
+    return name + 1;
+#endif
+}
+
+/* Whether the kernel knows these calls. FreeBSD has them in a module; where it is not loaded,
+ * a call would not return ENOSYS but end the process with SIGSYS. */
+static int
+system_has_queues(void)
+{
+#ifdef __FreeBSD__
+    return modfind("mqueuefs") >= 0;
+#else
+    return 1;
+#endif
+}
 
 static int
 system_open(const char *name, int flags, mode_t mode, struct mq_attr *attributes, int *fd)
 {
-    long result = syscall(SYS_mq_open, name + 1, flags, mode, attributes);
+    long result;
 
+    if (!system_has_queues()) {
+        return ENOSYS;
+    }
+    result = syscall(SYS_mq_open, kernel_name(name), flags, mode, attributes);
     if (result < 0) {
         return errno;
     }
@@ -72,7 +126,10 @@ system_open(const char *name, int flags, mode_t mode, struct mq_attr *attributes
 static int
 system_unlink(const char *name)
 {
-    return syscall(SYS_mq_unlink, name + 1) < 0 ? errno : 0;
+    if (!system_has_queues()) {
+        return ENOSYS;
+    }
+    return syscall(SYS_mq_unlink, kernel_name(name)) < 0 ? errno : 0;
 }
 
 static int
@@ -101,7 +158,7 @@ static int
 send_attempt(void *context, int may_sleep)
 {
     const outgoing *message = context;
-    const struct mqc_timespec *timeout = may_sleep ? NULL : &LONG_PAST;
+    const mq_timespec *timeout = MQC_SLEEPS(may_sleep) ? NULL : &LONG_PAST;
 
     for (;;) {
         if (syscall(MQC_SYS_mq_timedsend, message->fd, message->data, message->size,
@@ -111,7 +168,7 @@ send_attempt(void *context, int may_sleep)
         if (errno == ETIMEDOUT) {
             return EAGAIN;
         }
-        if (errno != EAGAIN || !may_sleep) {
+        if (errno != EAGAIN || !MQC_SLEEPS(may_sleep)) {
             return errno;
         }
         if (sleep_on_descriptor(message->fd, POLLOUT) != 0) {
@@ -132,7 +189,7 @@ static int
 receive_attempt(void *context, int may_sleep)
 {
     incoming *message = context;
-    const struct mqc_timespec *timeout = may_sleep ? NULL : &LONG_PAST;
+    const mq_timespec *timeout = MQC_SLEEPS(may_sleep) ? NULL : &LONG_PAST;
 
     for (;;) {
         message->size = syscall(MQC_SYS_mq_timedreceive, message->fd, message->buffer,
@@ -143,7 +200,7 @@ receive_attempt(void *context, int may_sleep)
         if (errno == ETIMEDOUT) {
             return EAGAIN;
         }
-        if (errno != EAGAIN || !may_sleep) {
+        if (errno != EAGAIN || !MQC_SLEEPS(may_sleep)) {
             return errno;
         }
         if (sleep_on_descriptor(message->fd, POLLIN) != 0) {
@@ -602,7 +659,7 @@ put_item(Queue *self, PyObject *item, int64_t patience, PyObject *priority, PyOb
     long level = 0;
 
     if (priority != NULL && mqc_read_long(priority, "priority", 0, MOST_PRIORITY,
-                                          "0 to 32767 (MQ_PRIO_MAX - 1)", &level) < 0) {
+                                          PRIORITY_RANGE, &level) < 0) {
         return NULL;
     }
     if (atomic_load_explicit(&self->gate.closed, memory_order_relaxed)) {

@@ -15,6 +15,9 @@
 #include <structmember.h> /* T_PYSSIZET for the weak reference list */
 #include <sys/ipc.h>
 #include <sys/msg.h>
+#ifndef __linux__
+#include <sys/sysctl.h> /* instead of IPC_INFO */
+#endif
 
 #define MQC_PACKAGE "sysvmq"
 #define MQC_SIGNAL_VARIABLE "SYSVMQ_SIGNAL"
@@ -61,14 +64,22 @@ removed_or(int error)
     return error == EINVAL ? EIDRM : error;
 }
 
-/* The longest message that this system allows: kernel.msgmax. */
+/* The longest message that this system allows, LONG_MAX where it does not say: kernel.msgmax, on
+ * FreeBSD kern.ipc.msgmax. macOS has no name for it. */
 static long
 system_msgmax(void)
 {
+#ifdef __linux__
     struct msginfo information;
 
     /* IPC_INFO needs no permission. */
     return msgctl(0, IPC_INFO, (struct msqid_ds *)&information) < 0 ? LONG_MAX : information.msgmax;
+#else
+    int limit;
+    size_t size = sizeof(limit);
+
+    return sysctlbyname("kern.ipc.msgmax", &limit, &size, NULL, 0) < 0 ? LONG_MAX : limit;
+#endif
 }
 
 static int
@@ -145,7 +156,8 @@ send_attempt(void *context, int may_sleep)
             return error;
         }
     }
-    if (msgsnd(message->id, message->buffer, message->size, may_sleep ? 0 : IPC_NOWAIT) == 0) {
+    if (msgsnd(message->id, message->buffer, message->size,
+               MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT) == 0) {
         return 0;
     }
     error = errno;
@@ -194,7 +206,7 @@ receive_attempt(void *context, int may_sleep)
 
     for (;;) {
         message->size = msgrcv(message->id, message->buffer, message->capacity, message->type,
-                               may_sleep ? 0 : IPC_NOWAIT);
+                               MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT);
         if (message->size >= 0) {
             return 0;
         }
