@@ -24,8 +24,11 @@ SIGNATURES = {
         "mode": 0o600,
         "create": True,
         "exclusive": False,
+        "readable": True,
+        "writable": True,
         "on_signal": "raise",
         "spin_us": None,
+        "trusted": False,
     },
     "Queue.put": {
         "item": EMPTY,

@@ -137,7 +137,7 @@ def test_a_name_may_hold_any_character(unique):
 def test_the_mode_is_reached_exactly_whatever_the_umask(make, name, descriptors, mode, umask):
     before = os.umask(umask)
     try:
-        make(name, mode=mode)
+        make(name, mode=mode, trusted=True)
     finally:
         os.umask(before)
     (descriptor,) = descriptors(name)
@@ -152,7 +152,7 @@ def test_a_new_queue_is_its_owners_alone_by_default(make, name, descriptors):
 
 def test_the_mode_of_an_existing_queue_is_left_alone(make, name, descriptors):
     make(name, mode=0o600)
-    make(name, mode=0o666)
+    make(name, mode=0o666, trusted=True)
     modes = {stat.S_IMODE(os.stat(f"/proc/self/fd/{d}").st_mode) for d in descriptors(name)}
     assert modes == {0o600}
 

@@ -105,7 +105,7 @@ def test_the_umask_does_not_narrow_the_mode(run_script, name):
         import stat
 
         os.umask(0o077)
-        with Queue(sys.argv[1], 1, 16, mode=0o666) as q:
+        with Queue(sys.argv[1], 1, 16, mode=0o666, trusted=True) as q:
             (descriptor,) = own_descriptors(sys.argv[1])
             mode = stat.S_IMODE(os.stat(f"/proc/self/fd/{descriptor}").st_mode)
             assert mode == 0o666, oct(mode)

@@ -9,9 +9,19 @@
 """
 
 from ._errors import DecodeError, QueueError
+from ._message import Message
 from ._posixmq import Queue, unlink
-from .serializers import PickleSerializer, RawSerializer
+from .serializers import PickleSerializer, RawSerializer, SignedSerializer
 
-__all__ = ["DecodeError", "PickleSerializer", "Queue", "QueueError", "RawSerializer", "unlink"]
+__all__ = [
+    "DecodeError",
+    "Message",
+    "PickleSerializer",
+    "Queue",
+    "QueueError",
+    "RawSerializer",
+    "SignedSerializer",
+    "unlink",
+]
 
 __version__ = "1.0.0"

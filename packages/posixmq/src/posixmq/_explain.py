@@ -46,6 +46,8 @@ def _name(operation: str, os_errno: int, queue: Any, name: Any) -> str:
 def _unlink(operation: str, os_errno: int, queue: Any, name: Any) -> str:
     if os_errno == errno.EBADF:
         return "cannot unlink: this Queue was never opened"
+    if queue is not None:
+        return f"cannot unlink {_name_of(queue)}: it has no name"
     reasons = {
         errno.ENOENT: "it does not exist",
         errno.EACCES: "only its owner (or root) may",
@@ -57,6 +59,11 @@ def _unlink(operation: str, os_errno: int, queue: Any, name: Any) -> str:
 def _using(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
     if os_errno == errno.EBADF:
         return f"cannot {operation} on {_name_of(queue)}: it is {_state(queue)}"
+    if os_errno == errno.EMSGSIZE and operation == "get_into":
+        return (
+            f"cannot get_into a buffer of {detail} bytes: a message of {_name_of(queue)} may have "
+            f"{queue.maxmsgsize} bytes (maxmsgsize)"
+        )
     if os_errno == errno.EMSGSIZE:
         return f"cannot {operation} on {_name_of(queue)}: {_too_long(queue, detail)}"
     if os_errno == errno.EINTR:
@@ -84,7 +91,9 @@ def _too_long(queue: Any, size: int) -> str:
 
 
 def _open(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
-    name, maxsize, maxmsgsize, create, exclusive = detail
+    name, maxsize, maxmsgsize, readable, writable = detail
+    if os_errno == errno.EACCES:
+        return f"cannot open queue {name!r}: {_no_permission(readable, writable)}"
     explain = {
         errno.EINVAL: _over_size_limits,
         errno.EOVERFLOW: _over_size_limits,
@@ -92,12 +101,29 @@ def _open(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
         errno.ENFILE: _over_system_files,
         errno.ENOSPC: _over_queues_max,
         errno.ENOMEM: _over_memory,
-        errno.EACCES: _no_permission,
         errno.ENOENT: _missing,
         errno.EEXIST: _exists,
     }.get(os_errno)
     words = os.strerror(os_errno) if explain is None else explain(maxsize, maxmsgsize)
-    return f"cannot open queue {name!r}: {words}"
+    what = "an anonymous queue" if name is None else f"queue {name!r}"
+    return f"cannot open {what}: {words}"
+
+
+def _trust(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
+    name, owner, mode = detail
+    what = "this queue" if name is None else f"queue {name!r}"
+    who = f"user {owner} owns it" if owner not in (0, os.geteuid()) else f"its mode is {mode:#o}"
+    return (
+        f"will not unpickle from {what}: {who}, so others may write to it, and unpickling runs code "
+        "that a message holds; open it with trusted=True if all who may write are trusted, with "
+        "a SignedSerializer, or with a serializer that runs no code, such as json"
+    )
+
+
+def _from_fd(operation: str, os_errno: int, queue: Any, fd: Any) -> str:
+    if os_errno == errno.EBADF:
+        return f"descriptor {fd} is not open, or not that of a POSIX message queue"
+    return f"cannot use descriptor {fd}: {os.strerror(os_errno)}"
 
 
 def _over_size_limits(maxsize: int, maxmsgsize: int) -> str:
@@ -164,11 +190,15 @@ def _over_memory(maxsize: int, maxmsgsize: int) -> str:
     return f"the kernel has no memory for maxsize={maxsize} times maxmsgsize={maxmsgsize}"
 
 
-def _no_permission(maxsize: int, maxmsgsize: int) -> str:
-    return (
-        "it exists, and its owner and mode give this user no right to read and write it; its "
-        "owner can create it with mode=0o660 or the like"
+def _no_permission(readable: bool, writable: bool) -> str:
+    rights = [word for word, asked in (("read", readable), ("write", writable)) if asked]
+    text = (
+        f"it exists, and its owner and mode give this user no right to {' and '.join(rights)} it; "
+        "its owner can create it with mode=0o660 or the like"
     )
+    if len(rights) == 2:
+        text += ", and readable=False or writable=False asks for one right alone"
+    return text
 
 
 def _missing(maxsize: int, maxmsgsize: int) -> str:
@@ -213,7 +243,11 @@ def _no_signal() -> str:
 
 
 def _state(queue: Any) -> str:
-    return "closed" if queue.name else "not open: Queue.__init__ was not called"
+    if not queue.maxmsgsize:
+        return "not open: Queue.__init__ was not called"
+    if queue.closed:
+        return "closed"
+    return f"opened with {'readable' if queue.writable else 'writable'}=False"
 
 
 def _name_of(queue: Any) -> str:
@@ -233,4 +267,11 @@ def _shown(value: object) -> str:
 # The resource module has it only where Python was built on a system that knows it.
 _RLIMIT_MSGQUEUE = getattr(resource, "RLIMIT_MSGQUEUE", 12)
 
-_EXPLAIN = {"argument": _argument, "name": _name, "unlink": _unlink, "open": _open}
+_EXPLAIN = {
+    "argument": _argument,
+    "name": _name,
+    "unlink": _unlink,
+    "open": _open,
+    "trust": _trust,
+    "from_fd": _from_fd,
+}

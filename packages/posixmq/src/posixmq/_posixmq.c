@@ -44,12 +44,15 @@ typedef struct {
     PyObject_HEAD
     module_state *state; /* the type keeps the module alive, and the module its state */
     mqc_gate gate;
+    mqc_manners manners;
     atomic_int fd; /* -1 unless open */
-    int on_signal_raises;
+    int access;    /* O_RDWR, O_RDONLY or O_WRONLY */
     long maxsize;
-    long maxmsgsize;
+    long maxmsgsize; /* 0 until the queue is open */
+    dev_t device;    /* with the inode, which queue this is */
+    ino_t inode;
     mqc_serializer serializer;
-    PyObject *name;
+    PyObject *name; /* NULL for an anonymous queue */
     PyObject *weakrefs;
 } Queue;
 
@@ -268,8 +271,26 @@ unlink_name(PyObject *name)
 
 typedef struct {
     long maxsize, maxmsgsize, mode;
-    int create, exclusive;
+    int create, exclusive, readable, writable;
 } open_request;
+
+/* A queue as it was found behind its descriptor. */
+typedef struct {
+    int fd;
+    int created;
+    int access;
+    struct mq_attr attributes;
+    struct stat status;
+} opened_queue;
+
+static int
+access_of(const open_request *request)
+{
+    if (request->readable && request->writable) {
+        return O_RDWR;
+    }
+    return request->readable ? O_RDONLY : O_WRONLY;
+}
 
 /* Create the queue with exactly the mode asked for. mq_open(3) applies the umask, which can
  * only take rights away, so fchmod(2) gives them back. */
@@ -281,7 +302,8 @@ create_queue(const char *name, const open_request *request, int *fd)
         .mq_msgsize = request->maxmsgsize,
     };
     mode_t mode = (mode_t)request->mode;
-    int error = system_open(name, O_RDWR | O_CLOEXEC | O_CREAT | O_EXCL, mode, &attributes, fd);
+    int error =
+        system_open(name, access_of(request) | O_CLOEXEC | O_CREAT | O_EXCL, mode, &attributes, fd);
 
     if (error == 0 && fchmod(*fd, mode) < 0) {
         error = errno;
@@ -292,18 +314,19 @@ create_queue(const char *name, const open_request *request, int *fd)
 }
 
 static int
-open_queue(const char *name, const open_request *request, int *fd)
+open_queue(const char *name, const open_request *request, opened_queue *opened)
 {
     for (;;) {
         int error;
 
         if (request->create) {
-            error = create_queue(name, request, fd);
+            error = create_queue(name, request, &opened->fd);
+            opened->created = error == 0;
             if (error != EEXIST || request->exclusive) {
                 return error;
             }
         }
-        error = system_open(name, O_RDWR | O_CLOEXEC, 0, NULL, fd);
+        error = system_open(name, access_of(request) | O_CLOEXEC, 0, NULL, &opened->fd);
         if (error != ENOENT || !request->create) {
             return error;
         }
@@ -311,27 +334,59 @@ open_queue(const char *name, const open_request *request, int *fd)
     }
 }
 
-/* Open the queue and learn its real attributes. */
+/* Learn what the queue really is; EBADF where the descriptor is none of a queue. */
 static int
-open_and_look(Queue *self, const char *name, const open_request *request)
+look_behind(opened_queue *opened)
 {
-    struct mq_attr attributes;
-    int fd = -1;
-    int error;
+    int error = system_getattr(opened->fd, &opened->attributes);
+    int flags = fcntl(opened->fd, F_GETFL);
 
-    Py_BEGIN_ALLOW_THREADS
-    error = open_queue(name, request, &fd);
+    if (error != 0) {
+        return error;
+    }
+    if (flags < 0 || fstat(opened->fd, &opened->status) < 0) {
+        return errno;
+    }
+    opened->access = flags & O_ACCMODE;
+    return 0;
+}
+
+static int
+open_and_look(const char *name, const open_request *request, opened_queue *opened)
+{
+    int error = open_queue(name, request, opened);
+
     if (error == 0) {
-        error = system_getattr(fd, &attributes);
+        error = look_behind(opened);
         if (error != 0) {
-            close(fd);
+            close(opened->fd);
         }
     }
-    Py_END_ALLOW_THREADS
-    if (error == 0) {
-        self->fd = fd;
-        self->maxsize = attributes.mq_maxmsg;
-        self->maxmsgsize = attributes.mq_msgsize;
+    return error;
+}
+
+/* Create a queue that nobody else can find: its name, which no other process guesses in time,
+ * is gone before this returns. */
+static int
+create_nameless(const open_request *request, opened_queue *opened)
+{
+    static atomic_uint created;
+    char name[64];
+    int error;
+
+    do {
+        snprintf(name, sizeof(name), "/" MQC_PACKAGE "-%ld-%u-%llx", (long)getpid(),
+                 atomic_fetch_add(&created, 1), (unsigned long long)mqc_now());
+        error = create_queue(name, request, &opened->fd);
+    } while (error == EEXIST);
+    if (error != 0) {
+        return error;
+    }
+    system_unlink(name);
+    opened->created = 1;
+    error = look_behind(opened);
+    if (error != 0) {
+        close(opened->fd);
     }
     return error;
 }
@@ -339,8 +394,8 @@ open_and_look(Queue *self, const char *name, const open_request *request)
 static void
 raise_open(PyObject *name, const open_request *request, int error)
 {
-    PyObject *detail = Py_BuildValue("Ollii", name, request->maxsize, request->maxmsgsize,
-                                     request->create, request->exclusive);
+    PyObject *detail = Py_BuildValue("Ollii", name == NULL ? Py_None : name, request->maxsize,
+                                     request->maxmsgsize, request->readable, request->writable);
 
     if (detail != NULL) {
         mqc_raise("open", error, NULL, detail);
@@ -349,19 +404,36 @@ raise_open(PyObject *name, const open_request *request, int error)
 }
 
 static int
-read_request(PyObject *maxsize, PyObject *maxmsgsize, PyObject *mode, open_request *request)
+read_sizes(PyObject *maxsize, PyObject *maxmsgsize, open_request *request)
 {
     const char *positive = "1 or more";
 
     request->maxsize = 10;
     request->maxmsgsize = 1024;
-    request->mode = 0600;
     if (maxsize != NULL &&
         mqc_read_long(maxsize, "maxsize", 1, LONG_MAX, positive, &request->maxsize) < 0) {
         return -1;
     }
     if (maxmsgsize != NULL &&
         mqc_read_long(maxmsgsize, "maxmsgsize", 1, LONG_MAX, positive, &request->maxmsgsize) < 0) {
+        return -1;
+    }
+    return 0;
+}
+
+static int
+read_request(PyObject *maxsize, PyObject *maxmsgsize, PyObject *mode, open_request *request)
+{
+    request->mode = 0600;
+    if (request->exclusive && !request->create) {
+        PyErr_SetString(PyExc_ValueError, "exclusive=True needs create=True");
+        return -1;
+    }
+    if (!request->readable && !request->writable) {
+        PyErr_SetString(PyExc_ValueError, "a queue is readable, writable, or both");
+        return -1;
+    }
+    if (read_sizes(maxsize, maxmsgsize, request) < 0) {
         return -1;
     }
     if (mode != NULL &&
@@ -394,7 +466,8 @@ Queue_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwa
 
 PyDoc_STRVAR(Queue_doc,
              "Queue(name, maxsize=10, maxmsgsize=1024, *, serializer=None, mode=0o600, "
-             "create=True, exclusive=False, on_signal='raise', spin_us=None)\n"
+             "create=True, exclusive=False, readable=True, writable=True, on_signal='raise', "
+             "spin_us=None, trusted=False)\n"
              "--\n\n"
              "A POSIX message queue, created if it does not exist; see mq_open(3).\n"
              "\n"
@@ -409,78 +482,274 @@ PyDoc_STRVAR(Queue_doc,
              "    not change them\n"
              ":param create: False to open an existing queue only\n"
              ":param exclusive: True to fail if the queue exists; needs create\n"
+             ":param readable: False to open it for writing only, which needs less rights\n"
+             ":param writable: False to open it for reading only\n"
              ":param on_signal: what a signal does to a waiting call in the main thread when\n"
              "    its handler returns: 'raise' QueueError.INTERRUPTED, or 'retry'\n"
              ":param spin_us: microseconds to try again before sleeping, 0 to 1,000,000; None\n"
              "    for POSIXMQ_SPIN_US or 50\n"
+             ":param trusted: True to unpickle from a queue that somebody else owns (root\n"
+             "    excepted) or may write to, which is refused otherwise: unpickling runs code\n"
              ":raises QueueError: INVALID_VALUE, NO_PERMISSIONS, NO_SYSTEM_RESOURCES,\n"
              "    DOES_NOT_EXIST, EXISTS; the message names the limit that was hit\n"
              ":raises TypeError: an argument of the wrong type, or a serializer without dumps\n"
              "    or loads\n"
-             ":raises ValueError: on_signal or spin_us out of range, exclusive without create\n");
+             ":raises ValueError: on_signal or spin_us out of range, exclusive without create,\n"
+             "    neither readable nor writable\n");
+
+/* EPERM if code could come in by a message from somebody else, 0 if not, -1 on an exception. */
+static int
+check_trust(const Queue *self, const mqc_serializer *serializer, const opened_queue *opened)
+{
+    mqc_writers writers = {
+        .owner = opened->status.st_uid,
+        .creator = opened->status.st_uid,
+        .mode = opened->status.st_mode,
+    };
+
+    if (self->manners.trusted || opened->access == O_WRONLY) {
+        return 0;
+    }
+    return mqc_check_trust(serializer, &writers);
+}
+
+static void
+raise_untrusted(PyObject *name, const opened_queue *opened)
+{
+    PyObject *detail =
+        Py_BuildValue("Oli", name == NULL ? Py_None : name, (long)opened->status.st_uid,
+                      (int)(opened->status.st_mode & 0777));
+
+    if (detail != NULL) {
+        mqc_raise("trust", EACCES, NULL, detail);
+        Py_DECREF(detail);
+    }
+}
+
+/* Let callers into the queue that was opened, with the serializer and the name (or NULL), of
+ * which this takes over the references. */
+static void
+install(Queue *self, const opened_queue *opened, const mqc_serializer *serializer, PyObject *name)
+{
+    self->fd = opened->fd;
+    self->access = opened->access;
+    self->maxsize = opened->attributes.mq_maxmsg;
+    self->maxmsgsize = opened->attributes.mq_msgsize;
+    self->device = opened->status.st_dev;
+    self->inode = opened->status.st_ino;
+    self->serializer = *serializer;
+    self->name = name;
+    mqc_gate_open(&self->gate);
+}
+
+/* Open the queue by its encoded name, or one without a name where that is NULL. Returns 0,
+ * EPERM where it is not to be trusted, another errno, or -1 with an exception. */
+static int
+open_trusted(const Queue *self, const char *name, const open_request *request,
+             const mqc_serializer *serializer, opened_queue *opened)
+{
+    int error;
+
+    Py_BEGIN_ALLOW_THREADS
+    error = name == NULL ? create_nameless(request, opened) : open_and_look(name, request, opened);
+    Py_END_ALLOW_THREADS
+    if (error != 0) {
+        return error;
+    }
+    error = check_trust(self, serializer, opened);
+    if (error != 0) {
+        if (opened->created && name != NULL) {
+            system_unlink(name);
+        }
+        close(opened->fd);
+    }
+    return error;
+}
 
 /* Open the queue and put all that the constructor was given in its place. */
 static int
-set_up(Queue *self, PyObject *name, const open_request *request, PyObject *serializer)
+set_up(Queue *self, PyObject *name, const char *encoded, const open_request *request,
+       PyObject *serializer)
 {
+    opened_queue opened = {.fd = -1};
     mqc_serializer methods;
-    PyObject *encoded = encode_name(name);
-    PyObject *plain; /* a plain str, whose repr never fails */
+    PyObject *plain = NULL; /* a plain str, whose repr never fails */
     int error;
+
+    if (name != NULL) {
+        plain = PyUnicode_FromObject(name);
+        if (plain == NULL) {
+            return -1;
+        }
+    }
+    if (mqc_serializer_init(&self->state->common, &methods, serializer) < 0) {
+        Py_XDECREF(plain);
+        return -1;
+    }
+    error = open_trusted(self, encoded, request, &methods, &opened);
+    if (error == 0) {
+        install(self, &opened, &methods, plain);
+        return 0;
+    }
+    Py_XDECREF(plain);
+    mqc_serializer_clear(&methods);
+    if (error == EPERM) {
+        raise_untrusted(name, &opened);
+    }
+    else if (error > 0) {
+        raise_open(name, request, error);
+    }
+    return -1;
+}
+
+static int
+set_up_by_name(Queue *self, PyObject *name, const open_request *request, PyObject *serializer)
+{
+    PyObject *encoded = encode_name(name);
+    int result;
 
     if (encoded == NULL) {
         return -1;
     }
-    plain = PyUnicode_FromObject(name);
-    if (plain == NULL || mqc_serializer_init(&self->state->common, &methods, serializer) < 0) {
-        Py_XDECREF(plain);
-        Py_DECREF(encoded);
-        return -1;
-    }
-    error = open_and_look(self, PyBytes_AsString(encoded), request);
+    result = set_up(self, name, PyBytes_AsString(encoded), request, serializer);
     Py_DECREF(encoded);
-    if (error != 0) {
-        Py_DECREF(plain);
-        mqc_serializer_clear(&methods);
-        raise_open(name, request, error);
-        return -1;
-    }
-    self->serializer = methods;
-    self->name = plain;
-    mqc_gate_open(&self->gate);
-    return 0;
+    return result;
 }
 
 static int
 Queue_init(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"name",   "maxsize",   "maxmsgsize", "serializer", "mode",
-                            "create", "exclusive", "on_signal",  "spin_us",    NULL};
+    static char *names[] = {"name",    "maxsize",   "maxmsgsize", "serializer", "mode",
+                            "create",  "exclusive", "readable",   "writable",   "on_signal",
+                            "spin_us", "trusted",   NULL};
     Queue *self = (Queue *)op;
-    PyObject *name, *maxsize = NULL, *maxmsgsize = NULL, *serializer = NULL, *mode = NULL;
-    PyObject *on_signal = NULL, *spin_us = NULL;
-    open_request request = {.create = 1};
+    PyObject *name, *maxsize = NULL, *maxmsgsize = NULL, *mode = NULL;
+    open_request request = {.create = 1, .readable = 1, .writable = 1};
+    mqc_options options = {NULL};
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OO$OOppOO:Queue", names, &name, &maxsize,
-                                     &maxmsgsize, &serializer, &mode, &request.create,
-                                     &request.exclusive, &on_signal, &spin_us)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OO$OOppppOOp:Queue", names, &name, &maxsize,
+                                     &maxmsgsize, &options.serializer, &mode, &request.create,
+                                     &request.exclusive, &request.readable, &request.writable,
+                                     &options.on_signal, &options.spin_us, &options.trusted) ||
+        read_request(maxsize, maxmsgsize, mode, &request) < 0 || mqc_gate_claim(&self->gate) < 0) {
         return -1;
     }
-    if (request.exclusive && !request.create) {
-        PyErr_SetString(PyExc_ValueError, "exclusive=True needs create=True");
-        return -1;
-    }
-    if (mqc_gate_claim(&self->gate) < 0) {
-        return -1;
-    }
-    if (read_request(maxsize, maxmsgsize, mode, &request) < 0 ||
-        mqc_read_on_signal(on_signal, &self->on_signal_raises) < 0 ||
-        mqc_read_spin(spin_us, &self->gate.spin_ns) < 0 ||
-        set_up(self, name, &request, serializer) < 0) {
+    if (mqc_read_options(&options, &self->gate, &self->manners) < 0 ||
+        set_up_by_name(self, name, &request, options.serializer) < 0) {
         mqc_gate_unclaim(&self->gate);
         return -1;
     }
     return 0;
+}
+
+PyDoc_STRVAR(Queue_anonymous_doc,
+             "anonymous($type, /, maxsize=10, maxmsgsize=1024, *, serializer=None, "
+             "on_signal='raise', spin_us=None, trusted=False)\n--\n\n"
+             "Create a queue without a name, which lives as long as its handles.\n"
+             "\n"
+             "Others reach it by fork(2), by its descriptor over a Unix socket (see from_fd), or\n"
+             "as an argument of a multiprocessing.Process. Parameters and errors are those of\n"
+             "Queue.\n");
+
+static PyObject *
+Queue_anonymous(PyObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"maxsize", "maxmsgsize", "serializer", "on_signal",
+                            "spin_us", "trusted",    NULL};
+    PyObject *maxsize = NULL, *maxmsgsize = NULL;
+    open_request request = {.create = 1, .readable = 1, .writable = 1, .mode = 0600};
+    mqc_options options = {NULL};
+    Queue *self;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO$OOOp:anonymous", names, &maxsize,
+                                     &maxmsgsize, &options.serializer, &options.on_signal,
+                                     &options.spin_us, &options.trusted) ||
+        read_sizes(maxsize, maxmsgsize, &request) < 0) {
+        return NULL;
+    }
+    self = (Queue *)Queue_new((PyTypeObject *)type, NULL, NULL);
+    if (self == NULL) {
+        return NULL;
+    }
+    if (mqc_gate_claim(&self->gate) < 0 ||
+        mqc_read_options(&options, &self->gate, &self->manners) < 0 ||
+        set_up(self, NULL, NULL, &request, options.serializer) < 0) {
+        Py_CLEAR(self);
+    }
+    return (PyObject *)self;
+}
+
+/* Take the descriptor over unless something is wrong with it. */
+static int
+set_up_by_descriptor(Queue *self, int fd, PyObject *serializer)
+{
+    opened_queue opened = {.fd = fd};
+    mqc_serializer methods;
+    int error = look_behind(&opened);
+
+    if (error != 0) {
+        PyObject *detail = PyLong_FromLong(fd);
+        if (detail != NULL) {
+            mqc_raise("from_fd", error, NULL, detail);
+            Py_DECREF(detail);
+        }
+        return -1;
+    }
+    if (mqc_serializer_init(&self->state->common, &methods, serializer) < 0) {
+        return -1;
+    }
+    error = check_trust(self, &methods, &opened);
+    if (error == 0) {
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+        install(self, &opened, &methods, NULL);
+        return 0;
+    }
+    mqc_serializer_clear(&methods);
+    if (error > 0) {
+        raise_untrusted(NULL, &opened);
+    }
+    return -1;
+}
+
+PyDoc_STRVAR(Queue_from_fd_doc,
+             "from_fd($type, /, fd, *, serializer=None, on_signal='raise', spin_us=None, "
+             "trusted=False)\n--\n\n"
+             "Return a Queue for a descriptor that came from elsewhere: from systemd, over a Unix\n"
+             "socket (socket.recv_fds), or from os.dup.\n"
+             "\n"
+             "The Queue owns the descriptor from then on and closes it, and makes it\n"
+             "close-on-exec. Its name is None; it is readable and writable as it was opened.\n"
+             "\n"
+             ":param fd: a descriptor of a POSIX message queue, 0 or more\n"
+             ":raises QueueError: INVALID_DESCRIPTOR if fd is none, NO_PERMISSIONS; then fd\n"
+             "    stays the caller's\n"
+             ":raises TypeError, ValueError: as for Queue\n");
+
+static PyObject *
+Queue_from_fd(PyObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"fd", "serializer", "on_signal", "spin_us", "trusted", NULL};
+    mqc_options options = {NULL};
+    PyObject *descriptor;
+    long fd;
+    Queue *self;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$OOOp:from_fd", names, &descriptor,
+                                     &options.serializer, &options.on_signal, &options.spin_us,
+                                     &options.trusted) ||
+        mqc_read_long(descriptor, "fd", 0, INT_MAX, "a descriptor, 0 or more", &fd) < 0) {
+        return NULL;
+    }
+    self = (Queue *)Queue_new((PyTypeObject *)type, NULL, NULL);
+    if (self == NULL) {
+        return NULL;
+    }
+    if (mqc_gate_claim(&self->gate) < 0 ||
+        mqc_read_options(&options, &self->gate, &self->manners) < 0 ||
+        set_up_by_descriptor(self, (int)fd, options.serializer) < 0) {
+        Py_CLEAR(self);
+    }
+    return (PyObject *)self;
 }
 
 static int
@@ -509,7 +778,8 @@ warn_unclosed(Queue *self)
     PyObject *type, *value, *traceback;
 
     PyErr_Fetch(&type, &value, &traceback);
-    if (PyErr_WarnFormat(PyExc_ResourceWarning, 1, "unclosed message queue %R", self->name) < 0) {
+    if (PyErr_WarnFormat(PyExc_ResourceWarning, 1, "unclosed message queue %R",
+                         self->name == NULL ? Py_None : self->name) < 0) {
         PyErr_WriteUnraisable(self->name);
     }
     PyErr_Restore(type, value, traceback);
@@ -544,21 +814,26 @@ Queue_repr(PyObject *op)
 {
     Queue *self = (Queue *)op;
     PyObject *type = mqc_type_name(op);
+    PyObject *name =
+        self->name == NULL ? PyUnicode_FromString("anonymous") : PyObject_Repr(self->name);
     PyObject *text;
 
-    if (type == NULL) {
+    if (type == NULL || name == NULL) {
+        Py_XDECREF(type);
+        Py_XDECREF(name);
         return NULL;
     }
-    if (self->name == NULL) {
+    if (self->maxmsgsize == 0) {
         text = PyUnicode_FromFormat("<%U not open>", type);
     }
     else if (atomic_load(&self->gate.closed)) {
-        text = PyUnicode_FromFormat("<%U %R closed>", type, self->name);
+        text = PyUnicode_FromFormat("<%U %S closed>", type, name);
     }
     else {
-        text = PyUnicode_FromFormat("<%U %R maxsize=%ld maxmsgsize=%ld>", type, self->name,
-                                    self->maxsize, self->maxmsgsize);
+        text = PyUnicode_FromFormat("<%U %S maxsize=%ld maxmsgsize=%ld>", type, name, self->maxsize,
+                                    self->maxmsgsize);
     }
+    Py_DECREF(name);
     Py_DECREF(type);
     return text;
 }
@@ -589,7 +864,7 @@ PyDoc_STRVAR(Queue_unlink_doc,
              "\n"
              "The kernel drops the queue when its last handle is closed.\n"
              "\n"
-             ":raises QueueError: DOES_NOT_EXIST, NO_PERMISSIONS\n");
+             ":raises QueueError: DOES_NOT_EXIST (also for one without a name), NO_PERMISSIONS\n");
 
 static PyObject *
 Queue_unlink(PyObject *op, PyObject *Py_UNUSED(ignored))
@@ -597,7 +872,7 @@ Queue_unlink(PyObject *op, PyObject *Py_UNUSED(ignored))
     Queue *self = (Queue *)op;
 
     if (self->name == NULL) {
-        mqc_raise("unlink", EBADF, op, NULL);
+        mqc_raise("unlink", self->maxmsgsize == 0 ? EBADF : ENOENT, op, NULL);
         return NULL;
     }
     return unlink_name(self->name);
@@ -645,7 +920,7 @@ send_payload(Queue *self, const mqc_payload *payload, unsigned priority, int64_t
                                               .attempt = send_attempt,
                                               .context = &message,
                                               .patience = patience,
-                                              .on_signal_raises = self->on_signal_raises,
+                                              .on_signal_raises = self->manners.on_signal_raises,
                                               .large = payload->size > MQC_LARGE,
                                           });
 }
@@ -658,8 +933,8 @@ put_item(Queue *self, PyObject *item, int64_t patience, PyObject *priority, PyOb
     int error;
     long level = 0;
 
-    if (priority != NULL && mqc_read_long(priority, "priority", 0, MOST_PRIORITY,
-                                          PRIORITY_RANGE, &level) < 0) {
+    if (priority != NULL &&
+        mqc_read_long(priority, "priority", 0, MOST_PRIORITY, PRIORITY_RANGE, &level) < 0) {
         return NULL;
     }
     if (atomic_load_explicit(&self->gate.closed, memory_order_relaxed)) {
@@ -679,19 +954,75 @@ put_item(Queue *self, PyObject *item, int64_t patience, PyObject *priority, PyOb
     return NULL;
 }
 
-/* Wait for a message; -1 with an exception where there is none. */
 static int
-receive_message(Queue *self, incoming *message, int64_t patience)
+send_one(void *context, const mqc_payload *payload, int may_sleep)
+{
+    outgoing *message = context;
+
+    message->data = payload->data;
+    message->size = (size_t)payload->size;
+    return send_attempt(message, may_sleep);
+}
+
+/* Send what is in the outbox. Returns what mqc_move returns. */
+static int
+send_outbox(Queue *self, mqc_outbox *outbox, unsigned priority, int64_t patience)
+{
+    outgoing message = {.fd = self->fd, .priority = priority};
+
+    if (mqc_outbox_longest(outbox) > (size_t)self->maxmsgsize) {
+        return EMSGSIZE;
+    }
+    outbox->send = send_one;
+    outbox->context = &message;
+    return mqc_move(&self->state->common, &(mqc_transfer){
+                                              .gate = &self->gate,
+                                              .direction = MQC_PUT,
+                                              .attempt = mqc_send_batch,
+                                              .context = outbox,
+                                              .patience = patience,
+                                              .on_signal_raises = self->manners.on_signal_raises,
+                                              .large = 1,
+                                          });
+}
+
+static PyObject *
+put_items(Queue *self, PyObject *items, int64_t patience, PyObject *priority, PyObject *protocol)
+{
+    mqc_state *state = &self->state->common;
+    mqc_outbox outbox = {NULL};
+    PyObject *result = NULL;
+    long level = 0;
+
+    if (priority != NULL &&
+        mqc_read_long(priority, "priority", 0, MOST_PRIORITY, PRIORITY_RANGE, &level) < 0) {
+        return NULL;
+    }
+    if (atomic_load(&self->gate.closed)) {
+        mqc_raise("put", EBADF, (PyObject *)self, NULL);
+        return NULL;
+    }
+    if (mqc_outbox_fill(state, &self->serializer, items, protocol, &outbox) == 0) {
+        int error = send_outbox(self, &outbox, (unsigned)level, patience);
+        result = mqc_outbox_result(state, (PyObject *)self, &outbox, error);
+    }
+    mqc_outbox_clear(&outbox);
+    return result;
+}
+
+/* Wait for one message or more; -1 with an exception where there is none. */
+static int
+receive(Queue *self, mqc_attempt attempt, void *context, int large, int64_t patience)
 {
     mqc_state *state = &self->state->common;
     int error = mqc_move(state, &(mqc_transfer){
                                     .gate = &self->gate,
                                     .direction = MQC_GET,
-                                    .attempt = receive_attempt,
-                                    .context = message,
+                                    .attempt = attempt,
+                                    .context = context,
                                     .patience = patience,
-                                    .on_signal_raises = self->on_signal_raises,
-                                    .large = message->capacity > MQC_LARGE,
+                                    .on_signal_raises = self->manners.on_signal_raises,
+                                    .large = large,
                                 });
 
     if (error == 0) {
@@ -721,7 +1052,7 @@ receive_bytes(Queue *self, int64_t patience, unsigned *priority)
             return PyErr_NoMemory();
         }
     }
-    if (receive_message(self, &message, patience) == 0) {
+    if (receive(self, receive_attempt, &message, message.capacity > MQC_LARGE, patience) == 0) {
         bytes = PyBytes_FromStringAndSize(message.buffer, message.size);
         *priority = message.priority;
     }
@@ -739,6 +1070,71 @@ get_item(Queue *self, int64_t patience)
 
     return mqc_decode(&self->state->common, &self->serializer, (PyObject *)self, bytes, "priority",
                       (long)priority);
+}
+
+static PyObject *
+receive_item(Queue *self, int64_t patience)
+{
+    unsigned priority = 0;
+    PyObject *bytes = receive_bytes(self, patience, &priority);
+    PyObject *item = mqc_decode(&self->state->common, &self->serializer, (PyObject *)self, bytes,
+                                "priority", (long)priority);
+
+    return mqc_message(&self->state->common, item, (long)priority);
+}
+
+static int
+receive_one(void *context, mqc_slot *slot, size_t capacity, int may_sleep)
+{
+    const Queue *self = context;
+    incoming message = {.fd = self->fd, .buffer = slot->text, .capacity = capacity};
+    int error = receive_attempt(&message, may_sleep);
+
+    if (error == 0) {
+        slot->size = (size_t)message.size;
+        slot->place = (long)message.priority;
+    }
+    return error;
+}
+
+static PyObject *
+get_items(Queue *self, size_t most, int64_t patience)
+{
+    mqc_inbox inbox = {
+        .receive = receive_one,
+        .context = self,
+        .capacity = (size_t)self->maxmsgsize,
+        .most = most > 0 ? most : (size_t)self->maxsize,
+    };
+    PyObject *items = NULL;
+
+    if (receive(self, mqc_receive_batch, &inbox, 1, patience) == 0) {
+        items = mqc_inbox_decode(&self->state->common, &self->serializer, (PyObject *)self, &inbox,
+                                 "priority");
+    }
+    free(inbox.memory);
+    return items;
+}
+
+/* Receive straight into the buffer; it must hold the longest message, as a shorter one would
+ * have the kernel refuse even those that fit. */
+static PyObject *
+get_into_view(Queue *self, const Py_buffer *view, int64_t patience)
+{
+    incoming message = {.fd = self->fd, .buffer = view->buf, .capacity = (size_t)view->len};
+
+    if (view->len < self->maxmsgsize) {
+        PyObject *detail = PyLong_FromSsize_t(view->len);
+        if (detail != NULL) {
+            mqc_raise("get_into", EMSGSIZE, (PyObject *)self, detail);
+            Py_DECREF(detail);
+        }
+        return NULL;
+    }
+    if (receive(self, receive_attempt, &message, self->maxmsgsize > MQC_LARGE, patience) < 0) {
+        return NULL;
+    }
+    return Py_BuildValue("nI", (Py_ssize_t)message.size, message.priority);
 }
 
 PyDoc_STRVAR(Queue_put_doc,
@@ -827,6 +1223,145 @@ static PyObject *
 Queue_get_nowait(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     return get_item((Queue *)op, 0);
+}
+
+PyDoc_STRVAR(Queue_receive_doc,
+             "receive($self, /, block=True, timeout=None)\n--\n\n"
+             "As get(), but return Message(item, priority).\n");
+
+static PyObject *
+Queue_receive(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const mqc_parameters parameters = {"receive", 0, 2, 2, {MQC_BLOCK, MQC_TIMEOUT}};
+    Queue *self = (Queue *)op;
+    PyObject *values[2] = {NULL};
+    int64_t patience;
+
+    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
+        mqc_read_patience(values[0], values[1], &patience) < 0) {
+        return NULL;
+    }
+    return receive_item(self, patience);
+}
+
+PyDoc_STRVAR(Queue_put_many_doc,
+             "put_many($self, /, items, block=True, timeout=None, priority=0, "
+             "pickle_protocol=1)\n--\n\n"
+             "Put the items in their order, and return how many were put.\n"
+             "\n"
+             "All are serialized, and their sizes looked at, before the first is sent: one that\n"
+             "cannot be changes nothing. Where the time runs out, fewer are put than were given.\n"
+             "\n"
+             ":param items: an iterable of items\n"
+             ":param block: False to put what there is room for at once\n"
+             ":param timeout: seconds for all of them, None for ever; ignored if block is false\n"
+             ":param priority: 0 to 32767, the same for all\n"
+             ":param pickle_protocol: for PickleSerializer only\n"
+             ":raises queue.Full: there was no room for any\n"
+             ":raises QueueError: as put(); like every exception while they are sent, it says\n"
+             "    by its attribute count how many were put\n"
+             ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
+
+static PyObject *
+Queue_put_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const mqc_parameters parameters = {
+        "put_many", 1, 5, 5, {MQC_ITEMS, MQC_BLOCK, MQC_TIMEOUT, MQC_PRIORITY, MQC_PROTOCOL}};
+    Queue *self = (Queue *)op;
+    PyObject *values[5] = {NULL};
+    int64_t patience;
+
+    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
+        mqc_read_patience(values[1], values[2], &patience) < 0) {
+        return NULL;
+    }
+    return put_items(self, values[0], patience, values[3], values[4]);
+}
+
+PyDoc_STRVAR(Queue_get_many_doc,
+             "get_many($self, /, max_items=None, block=True, timeout=None)\n--\n\n"
+             "Wait for a message, take it and those behind it that are there, and return the list\n"
+             "of their items.\n"
+             "\n"
+             ":param max_items: 1 or more; None for maxsize\n"
+             ":param block: False to raise queue.Empty at once where there is none\n"
+             ":param timeout: seconds to wait for the first, None for ever; ignored if block is\n"
+             "    false\n"
+             ":raises queue.Empty: there was none in time\n"
+             ":raises DecodeError: the serializer refused messages; items are those that it took,\n"
+             "    failures a DecodeError for each that it refused\n"
+             ":raises QueueError: as get()\n"
+             ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
+
+static PyObject *
+Queue_get_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const mqc_parameters parameters = {
+        "get_many", 0, 3, 3, {MQC_MAX_ITEMS, MQC_BLOCK, MQC_TIMEOUT}};
+    Queue *self = (Queue *)op;
+    PyObject *values[3] = {NULL};
+    int64_t patience;
+    long most = 0;
+
+    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
+        mqc_read_most(values[0], &most) < 0 ||
+        mqc_read_patience(values[1], values[2], &patience) < 0) {
+        return NULL;
+    }
+    return get_items(self, (size_t)most, patience);
+}
+
+PyDoc_STRVAR(Queue_get_into_doc,
+             "get_into($self, /, buffer, block=True, timeout=None)\n--\n\n"
+             "Receive a message's bytes into a buffer, past the serializer and without a copy,\n"
+             "and return (size, priority).\n"
+             "\n"
+             ":param buffer: a writable, contiguous buffer of maxmsgsize bytes or more, such as a\n"
+             "    bytearray; what lies behind the message stays as it was\n"
+             ":param block: False to raise queue.Empty at once where there is none\n"
+             ":param timeout: seconds to wait, None for ever; ignored if block is false\n"
+             ":raises queue.Empty: there was none in time\n"
+             ":raises QueueError: TOO_BIG_MESSAGE if the buffer is shorter than maxmsgsize, and\n"
+             "    then nothing is received; else as get()\n"
+             ":raises TypeError, BufferError: no such buffer\n"
+             ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
+
+static PyObject *
+Queue_get_into(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const mqc_parameters parameters = {
+        "get_into", 1, 3, 3, {MQC_BUFFER, MQC_BLOCK, MQC_TIMEOUT}};
+    Queue *self = (Queue *)op;
+    PyObject *values[3] = {NULL};
+    PyObject *result;
+    Py_buffer view;
+    int64_t patience;
+
+    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
+        mqc_read_patience(values[1], values[2], &patience) < 0 ||
+        PyObject_GetBuffer(values[0], &view, PyBUF_WRITABLE) < 0) {
+        return NULL;
+    }
+    result = get_into_view(self, &view, patience);
+    PyBuffer_Release(&view);
+    return result;
+}
+
+/* The next item of an iteration, which ends when the queue is closed. */
+static PyObject *
+Queue_next(PyObject *op)
+{
+    Queue *self = (Queue *)op;
+    PyObject *item;
+
+    if (self->maxmsgsize > 0 && atomic_load(&self->gate.closed)) {
+        return NULL;
+    }
+    item = get_item(self, MQC_FOREVER);
+    if (item == NULL && atomic_load(&self->gate.closed)) {
+        mqc_end_iteration();
+    }
+    return item;
 }
 
 /* ***** attributes ***** */
@@ -967,16 +1502,81 @@ Queue_get_closed(PyObject *op, void *Py_UNUSED(closure))
     return PyBool_FromLong(atomic_load(&((Queue *)op)->gate.closed));
 }
 
+static PyObject *
+Queue_get_readable(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((Queue *)op)->access != O_WRONLY);
+}
+
+static PyObject *
+Queue_get_writable(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((Queue *)op)->access != O_RDONLY);
+}
+
+static PyObject *
+Queue_get_on_signal(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyUnicode_FromString(((Queue *)op)->manners.on_signal_raises ? "raise" : "retry");
+}
+
+static PyObject *
+Queue_get_spin_us(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong((long)(((Queue *)op)->gate.spin_ns / 1000));
+}
+
+static PyObject *
+Queue_get_trusted(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((Queue *)op)->manners.trusted);
+}
+
+/* Two objects are equal if they are handles of one queue of the kernel. */
+static PyObject *
+Queue_richcompare(PyObject *op, PyObject *other, int operation)
+{
+    const Queue *self = (Queue *)op, *that = (Queue *)other;
+    int equal = op == other;
+
+    if ((operation != Py_EQ && operation != Py_NE) ||
+        !PyObject_TypeCheck(other, self->state->Queue)) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    if (self->maxmsgsize > 0 && that->maxmsgsize > 0) {
+        equal = self->inode == that->inode && self->device == that->device;
+    }
+    return PyBool_FromLong(operation == Py_EQ ? equal : !equal);
+}
+
+static Py_hash_t
+Queue_hash(PyObject *op)
+{
+    const Queue *self = (Queue *)op;
+
+    if (self->maxmsgsize == 0) {
+        PyErr_Format(PyExc_TypeError, "unhashable: this Queue was never opened");
+        return -1;
+    }
+    return (Py_hash_t)(self->inode & LONG_MAX);
+}
+
 /* ***** type spec ***** */
 
 #define METHOD(name, flags)                                                                        \
     {#name, (PyCFunction)(void (*)(void))Queue_##name, flags, Queue_##name##_doc}
 
 static PyMethodDef Queue_methods[] = {
+    METHOD(from_fd, METH_VARARGS | METH_KEYWORDS | METH_CLASS),
+    METHOD(anonymous, METH_VARARGS | METH_KEYWORDS | METH_CLASS),
     METHOD(put, METH_FASTCALL | METH_KEYWORDS),
     METHOD(put_nowait, METH_FASTCALL | METH_KEYWORDS),
     METHOD(get, METH_FASTCALL | METH_KEYWORDS),
     METHOD(get_nowait, METH_NOARGS),
+    METHOD(receive, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(put_many, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(get_many, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(get_into, METH_FASTCALL | METH_KEYWORDS),
     METHOD(qattr, METH_NOARGS),
     METHOD(qsize, METH_NOARGS),
     METHOD(empty, METH_NOARGS),
@@ -992,10 +1592,17 @@ static PyMethodDef Queue_methods[] = {
 };
 
 static PyGetSetDef Queue_getset[] = {
-    {"name", Queue_get_name, NULL, "The queue's name.", NULL},
+    {"name", Queue_get_name, NULL, "The queue's name; None if it has none.", NULL},
     {"serializer", Queue_get_serializer, NULL, "What turns items into messages and back.", NULL},
     {"maxsize", Queue_get_maxsize, NULL, "How many messages the queue can hold.", NULL},
     {"maxmsgsize", Queue_get_maxmsgsize, NULL, "The longest message in bytes.", NULL},
+    {"readable", Queue_get_readable, NULL, "Whether it was opened for getting.", NULL},
+    {"writable", Queue_get_writable, NULL, "Whether it was opened for putting.", NULL},
+    {"on_signal", Queue_get_on_signal, NULL,
+     "What a signal does to a waiting call: 'raise' or 'retry'.", NULL},
+    {"spin_us", Queue_get_spin_us, NULL,
+     "For how many microseconds a call tries again before it sleeps.", NULL},
+    {"trusted", Queue_get_trusted, NULL, "Whether others' pickles are let in.", NULL},
     {"closed", Queue_get_closed, NULL, "True once close() was called.", NULL},
     {NULL},
 };
@@ -1013,6 +1620,10 @@ static PyType_Slot Queue_slots[] = {
     {Py_tp_traverse, Queue_traverse},
     {Py_tp_clear, Queue_clear},
     {Py_tp_repr, Queue_repr},
+    {Py_tp_hash, Queue_hash},
+    {Py_tp_richcompare, Queue_richcompare},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, Queue_next},
     {Py_tp_methods, Queue_methods},
     {Py_tp_getset, Queue_getset},
     {Py_tp_members, Queue_members},

@@ -1,9 +1,12 @@
 """Types of the C module; the docstrings are in the module itself."""
 
+from collections.abc import Iterable
 from types import GenericAlias, TracebackType
 from typing import Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar, final
 
-from typing_extensions import disjoint_base
+from typing_extensions import Buffer, disjoint_base
+
+from ._message import Message
 
 _T = TypeVar("_T")
 
@@ -31,15 +34,49 @@ class Queue(Generic[_T]):
         mode: int = 0o600,
         create: bool = True,
         exclusive: bool = False,
+        readable: bool = True,
+        writable: bool = True,
         on_signal: Literal["raise", "retry"] = "raise",
         spin_us: int | None = None,
+        trusted: bool = False,
     ) -> None: ...
+    @classmethod
+    def from_fd(
+        cls,
+        fd: int,
+        *,
+        serializer: _Serializer | None = None,
+        on_signal: Literal["raise", "retry"] = "raise",
+        spin_us: int | None = None,
+        trusted: bool = False,
+    ) -> Self: ...
+    @classmethod
+    def anonymous(
+        cls,
+        maxsize: int = 10,
+        maxmsgsize: int = 1024,
+        *,
+        serializer: _Serializer | None = None,
+        on_signal: Literal["raise", "retry"] = "raise",
+        spin_us: int | None = None,
+        trusted: bool = False,
+    ) -> Self: ...
     @property
-    def name(self) -> str: ...
+    def name(self) -> str | None: ...
     @property
     def maxsize(self) -> int: ...
     @property
     def maxmsgsize(self) -> int: ...
+    @property
+    def readable(self) -> bool: ...
+    @property
+    def writable(self) -> bool: ...
+    @property
+    def on_signal(self) -> Literal["raise", "retry"]: ...
+    @property
+    def spin_us(self) -> int: ...
+    @property
+    def trusted(self) -> bool: ...
     @property
     def closed(self) -> bool: ...
     @property
@@ -55,6 +92,25 @@ class Queue(Generic[_T]):
     def put_nowait(self, item: _T, priority: int = 0, pickle_protocol: int = 1) -> None: ...
     def get(self, block: bool = True, timeout: float | None = None) -> _T: ...
     def get_nowait(self) -> _T: ...
+    def receive(self, block: bool = True, timeout: float | None = None) -> Message[_T]: ...
+    def put_many(
+        self,
+        items: Iterable[_T],
+        block: bool = True,
+        timeout: float | None = None,
+        priority: int = 0,
+        pickle_protocol: int = 1,
+    ) -> int: ...
+    def get_many(
+        self, max_items: int | None = None, block: bool = True, timeout: float | None = None
+    ) -> list[_T]: ...
+    def get_into(
+        self, buffer: Buffer, block: bool = True, timeout: float | None = None
+    ) -> tuple[int, int]: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> _T: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
     def qattr(self) -> _Attributes: ...
     def qsize(self) -> int: ...
     def empty(self) -> bool: ...

@@ -28,6 +28,9 @@ enum {
     MQC_MSG_TYPE,
     MQC_PROTOCOL,
     MQC_NAME,
+    MQC_ITEMS,
+    MQC_MAX_ITEMS,
+    MQC_BUFFER,
     MQC_WORDS,
 };
 
@@ -35,6 +38,7 @@ typedef struct {
     PyObject *Empty;
     PyObject *Full;
     PyObject *decode_error;
+    PyObject *Message; /* the namedtuple that receive() returns */
     PyObject *PickleSerializer;
     PyObject *dumps;    /* pickle.dumps */
     PyObject *loads;    /* pickle.loads */
@@ -61,10 +65,11 @@ static int
 mqc_state_init(mqc_state *state)
 {
     static const char *const words[MQC_WORDS] = {
-        [MQC_ITEM] = "item",         [MQC_BLOCK] = "block",
-        [MQC_TIMEOUT] = "timeout",   [MQC_PRIORITY] = "priority",
-        [MQC_MSG_TYPE] = "msg_type", [MQC_PROTOCOL] = "pickle_protocol",
-        [MQC_NAME] = "name",
+        [MQC_ITEM] = "item",           [MQC_BLOCK] = "block",
+        [MQC_TIMEOUT] = "timeout",     [MQC_PRIORITY] = "priority",
+        [MQC_MSG_TYPE] = "msg_type",   [MQC_PROTOCOL] = "pickle_protocol",
+        [MQC_NAME] = "name",           [MQC_ITEMS] = "items",
+        [MQC_MAX_ITEMS] = "max_items", [MQC_BUFFER] = "buffer",
     };
 
     for (int i = 0; i < MQC_WORDS; i++) {
@@ -76,14 +81,15 @@ mqc_state_init(mqc_state *state)
     state->Empty = mqc_import("queue", "Empty");
     state->Full = mqc_import("queue", "Full");
     state->decode_error = mqc_import(MQC_PACKAGE "._errors", "decode_error");
+    state->Message = mqc_import(MQC_PACKAGE "._message", "Message");
     state->PickleSerializer = mqc_import(MQC_PACKAGE ".serializers", "PickleSerializer");
     state->dumps = mqc_import("pickle", "dumps");
     state->loads = mqc_import("pickle", "loads");
     state->protocol = PyLong_FromLong(1);
     state->thread_key = PyUnicode_FromString(MQC_PACKAGE " thread");
     if (state->Empty == NULL || state->Full == NULL || state->decode_error == NULL ||
-        state->PickleSerializer == NULL || state->dumps == NULL || state->loads == NULL ||
-        state->protocol == NULL || state->thread_key == NULL) {
+        state->Message == NULL || state->PickleSerializer == NULL || state->dumps == NULL ||
+        state->loads == NULL || state->protocol == NULL || state->thread_key == NULL) {
         return -1;
     }
     mqc_watch_forks();
@@ -96,6 +102,7 @@ mqc_state_traverse(mqc_state *state, visitproc visit, void *arg)
     Py_VISIT(state->Empty);
     Py_VISIT(state->Full);
     Py_VISIT(state->decode_error);
+    Py_VISIT(state->Message);
     Py_VISIT(state->PickleSerializer);
     Py_VISIT(state->dumps);
     Py_VISIT(state->loads);
@@ -108,6 +115,7 @@ mqc_state_clear(mqc_state *state)
     Py_CLEAR(state->Empty);
     Py_CLEAR(state->Full);
     Py_CLEAR(state->decode_error);
+    Py_CLEAR(state->Message);
     Py_CLEAR(state->PickleSerializer);
     Py_CLEAR(state->dumps);
     Py_CLEAR(state->loads);
@@ -136,6 +144,32 @@ mqc_state_of_type(PyTypeObject *type, struct PyModuleDef *definition)
 }
 
 /* ***** errors ***** */
+
+/* Take the exception that is set: a new reference to it, whole with its traceback. */
+static PyObject *
+mqc_take_exception(void)
+{
+    PyObject *type, *exception, *traceback;
+
+    PyErr_Fetch(&type, &exception, &traceback);
+    PyErr_NormalizeException(&type, &exception, &traceback);
+    if (traceback != NULL) {
+        PyException_SetTraceback(exception, traceback);
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return exception;
+}
+
+/* Raise an exception object, whose reference is taken over; NULL leaves what is raised. */
+static void
+mqc_raise_object(PyObject *exception)
+{
+    if (exception != NULL) {
+        PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+        Py_DECREF(exception);
+    }
+}
 
 /* Where nothing can be explained, by lack of memory or descriptors, the bare error must do. */
 static PyObject *
@@ -175,10 +209,7 @@ mqc_raise(const char *operation, int error, PyObject *queue, PyObject *detail)
          PyErr_ExceptionMatches(PyExc_RecursionError))) {
         exception = mqc_plain_error(operation, error);
     }
-    if (exception != NULL) {
-        PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
-        Py_DECREF(exception);
-    }
+    mqc_raise_object(exception);
 }
 
 /* Raise what a put of size bytes that returned error ended with. */
@@ -242,6 +273,27 @@ mqc_end_block(PyObject *queue, const char *method)
     }
     Py_DECREF(result); /* were it true, it would swallow the block's exception */
     Py_RETURN_NONE;
+}
+
+/* The queue was closed: if that is what the exception says, it ends an iteration without one. */
+static void
+mqc_end_iteration(void)
+{
+    PyObject *exception, *number;
+
+    if (!PyErr_ExceptionMatches(PyExc_OSError)) {
+        return;
+    }
+    exception = mqc_take_exception();
+    number = PyObject_GetAttrString(exception, "errno");
+    if (number != NULL && PyLong_Check(number) && PyLong_AsLong(number) == EBADF) {
+        Py_DECREF(exception);
+    }
+    else {
+        PyErr_Clear();
+        mqc_raise_object(exception);
+    }
+    Py_XDECREF(number);
 }
 
 /* Let one constructor call in; the next may come only if that one fails. */
@@ -361,6 +413,17 @@ mqc_read_long(PyObject *value, const char *parameter, long low, long high, const
     return 0;
 }
 
+/* How many messages a batch may have; 0 for all that are there. */
+static int
+mqc_read_most(PyObject *max_items, long *most)
+{
+    *most = 0;
+    if (max_items == NULL || max_items == Py_None) {
+        return 0;
+    }
+    return mqc_read_long(max_items, "max_items", 1, LONG_MAX, "1 or more", most);
+}
+
 /* Seconds to nanoseconds, rounded up so that a wait never ends early. */
 static int
 mqc_read_timeout(PyObject *value, int64_t *timeout)
@@ -460,6 +523,28 @@ mqc_read_on_signal(PyObject *value, int *raises)
     return -1;
 }
 
+/* What every way to open a queue takes besides. */
+typedef struct {
+    PyObject *serializer, *on_signal, *spin_us;
+    int trusted;
+} mqc_options;
+
+/* Where those end up that need no more than to be kept. */
+typedef struct {
+    int on_signal_raises;
+    int trusted;
+} mqc_manners;
+
+static int
+mqc_read_options(const mqc_options *options, mqc_gate *gate, mqc_manners *manners)
+{
+    manners->trusted = options->trusted;
+    if (mqc_read_on_signal(options->on_signal, &manners->on_signal_raises) < 0) {
+        return -1;
+    }
+    return mqc_read_spin(options->spin_us, &gate->spin_ns);
+}
+
 /* ***** serializers ***** */
 
 enum { MQC_CUSTOM, MQC_PICKLE, MQC_RAW };
@@ -555,6 +640,52 @@ mqc_serializer_init(const mqc_state *state, mqc_serializer *serializer, PyObject
     return 0;
 }
 
+/* Whether its loads may run code that a message holds; -1 with an exception. */
+static int
+mqc_runs_code(const mqc_serializer *serializer)
+{
+    PyObject *judge, *verdict;
+    int runs_code;
+
+    if (serializer->kind != MQC_CUSTOM) {
+        return serializer->kind == MQC_PICKLE;
+    }
+    judge = mqc_import(MQC_PACKAGE ".serializers", "runs_code");
+    if (judge == NULL) {
+        return -1;
+    }
+    verdict = PyObject_CallFunctionObjArgs(judge, serializer->object, NULL);
+    Py_DECREF(judge);
+    if (verdict == NULL) {
+        return -1;
+    }
+    runs_code = PyObject_IsTrue(verdict);
+    Py_DECREF(verdict);
+    return runs_code;
+}
+
+/* Who may put a message into a queue: its owner, its creator, and whom the mode lets. */
+typedef struct {
+    uid_t owner, creator;
+    mode_t mode;
+} mqc_writers;
+
+/* Returns EPERM if somebody else could have code run here by a message, 0 if not, -1 with an
+ * exception. Root could do so in any case. */
+static int
+mqc_check_trust(const mqc_serializer *serializer, const mqc_writers *writers)
+{
+    uid_t user = geteuid();
+    int runs_code;
+
+    if ((writers->owner == user || writers->owner == 0) &&
+        (writers->creator == user || writers->creator == 0) && (writers->mode & 0022) == 0) {
+        return 0;
+    }
+    runs_code = mqc_runs_code(serializer);
+    return runs_code > 0 ? EPERM : runs_code;
+}
+
 /* The bytes to send, and who keeps them alive. */
 typedef struct {
     const char *data;
@@ -634,36 +765,34 @@ mqc_encode(const mqc_state *state, const mqc_serializer *serializer, PyObject *i
 
 static PyObject *Queue_repr(PyObject *op); /* not a subclass's, which may fail or come back here */
 
+/* The DecodeError for a message that the serializer refused by raising cause. */
+static PyObject *
+mqc_decode_error(const mqc_state *state, PyObject *queue, PyObject *cause, PyObject *data,
+                 const char *place, long value)
+{
+    PyObject *args = Py_BuildValue("NOO", Queue_repr(queue), cause, data);
+    PyObject *kwargs = Py_BuildValue("{sl}", place, value);
+    PyObject *exception = NULL;
+
+    if (args != NULL && kwargs != NULL) {
+        exception = PyObject_Call(state->decode_error, args, kwargs);
+    }
+    Py_XDECREF(args);
+    Py_XDECREF(kwargs);
+    return exception;
+}
+
 /* Replace what the serializer raised by a DecodeError that holds the message. An exception
  * that is no error of the serializer's (KeyboardInterrupt, SystemExit) stays what it is. */
 static void
 mqc_raise_decode(const mqc_state *state, PyObject *queue, PyObject *data, const char *place,
                  long value)
 {
-    PyObject *type, *cause, *traceback, *args, *kwargs, *exception = NULL;
-
-    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
-        return;
+    if (PyErr_ExceptionMatches(PyExc_Exception)) {
+        PyObject *cause = mqc_take_exception();
+        mqc_raise_object(mqc_decode_error(state, queue, cause, data, place, value));
+        Py_DECREF(cause);
     }
-    PyErr_Fetch(&type, &cause, &traceback);
-    PyErr_NormalizeException(&type, &cause, &traceback);
-    if (traceback != NULL) {
-        PyException_SetTraceback(cause, traceback);
-    }
-    args = Py_BuildValue("NOO", Queue_repr(queue), cause, data);
-    kwargs = Py_BuildValue("{sl}", place, value);
-    if (args != NULL && kwargs != NULL) {
-        exception = PyObject_Call(state->decode_error, args, kwargs);
-    }
-    if (exception != NULL) {
-        PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
-        Py_DECREF(exception);
-    }
-    Py_XDECREF(args);
-    Py_XDECREF(kwargs);
-    Py_XDECREF(type);
-    Py_XDECREF(cause);
-    Py_XDECREF(traceback);
 }
 
 /* Turn a received message into an item, taking over the reference to its bytes (NULL passes
@@ -683,6 +812,26 @@ mqc_decode(const mqc_state *state, const mqc_serializer *serializer, PyObject *q
     }
     Py_DECREF(bytes);
     return item;
+}
+
+/* Message(item, place), taking over the item (NULL passes through). tuple's own __new__ spares
+ * the call of the namedtuple's, which is written in Python. */
+static PyObject *
+mqc_message(const mqc_state *state, PyObject *item, long place)
+{
+    newfunc tuple_new = PyType_GetSlot(&PyTuple_Type, Py_tp_new);
+    PyObject *args, *message;
+
+    if (item == NULL) {
+        return NULL;
+    }
+    args = Py_BuildValue("((Nl))", item, place);
+    if (args == NULL) {
+        return NULL;
+    }
+    message = tuple_new((PyTypeObject *)state->Message, args, NULL);
+    Py_DECREF(args);
+    return message;
 }
 
 /* ***** moving a message ***** */
@@ -778,7 +927,7 @@ typedef struct {
     void *context;
     int64_t patience; /* nanoseconds, 0 or MQC_FOREVER */
     int on_signal_raises;
-    int large; /* the copy alone is worth releasing the GIL */
+    int large; /* the work alone is worth releasing the GIL */
 } mqc_transfer;
 
 enum { MQC_TRY, MQC_SPIN, MQC_SLEEP, MQC_SLEEP_ON };
@@ -787,8 +936,8 @@ enum { MQC_TRY, MQC_SPIN, MQC_SLEEP, MQC_SLEEP_ON };
  * between steps, as a handler whose signal arrived during a spin must not wait for the message;
  * the others go from spin to sleep in one. */
 static int
-mqc_step(const mqc_transfer *transfer, int step, int64_t spin_end, int64_t deadline,
-         mqc_thread *thread)
+mqc_step_once(const mqc_transfer *transfer, int step, int64_t spin_end, int64_t deadline,
+              mqc_thread *thread)
 {
     mqc_spin *spin = &transfer->gate->spin[transfer->direction];
     int error = EAGAIN;
@@ -796,7 +945,7 @@ mqc_step(const mqc_transfer *transfer, int step, int64_t spin_end, int64_t deadl
     if (step == MQC_TRY) {
         return transfer->attempt(transfer->context, 0);
     }
-    if (step == MQC_SPIN) {
+    if (step == MQC_SPIN && spin_end > 0) {
         int64_t look = mqc_now() + MQC_LOOK_NS;
         int64_t slice_end = thread->is_main && look < spin_end ? look : spin_end;
         error = mqc_spin_on(transfer->gate, spin, transfer->attempt, transfer->context, slice_end,
@@ -810,6 +959,39 @@ mqc_step(const mqc_transfer *transfer, int step, int64_t spin_end, int64_t deadl
                                 deadline, thread);
     }
     return error;
+}
+
+/* A batch that made progress begins its wait anew, with a spin, and without the GIL in between:
+ * but the main thread looks for signals every millisecond. */
+static int
+mqc_step(const mqc_transfer *transfer, int step, int64_t spin_end, int64_t deadline,
+         mqc_thread *thread)
+{
+    mqc_spin *spin = &transfer->gate->spin[transfer->direction];
+    int64_t look = 0;
+
+    for (;;) {
+        int error = mqc_step_once(transfer, step, spin_end, deadline, thread);
+        int64_t now;
+        if (error != EINPROGRESS) {
+            return error;
+        }
+        now = mqc_now();
+        if (atomic_load(&transfer->gate->closed)) {
+            return EBADF;
+        }
+        if (now >= deadline) {
+            return EAGAIN;
+        }
+        if (look == 0) {
+            look = now + MQC_MILLISECOND;
+        }
+        else if (thread->is_main && now >= look) {
+            return EINPROGRESS;
+        }
+        step = MQC_SPIN;
+        spin_end = mqc_spin_end(transfer->gate, spin, deadline);
+    }
 }
 
 static int
@@ -877,6 +1059,9 @@ mqc_move_slowly(const mqc_state *state, const mqc_transfer *transfer, int error)
         else if (error != 0 && PyErr_CheckSignals() < 0) {
             return -1;
         }
+        if (error == EINPROGRESS) {
+            spin_end = mqc_spin_end(transfer->gate, spin, deadline);
+        }
         if (error == MQC_LOOK) {
             step = MQC_SLEEP_ON;
         }
@@ -887,7 +1072,7 @@ mqc_move_slowly(const mqc_state *state, const mqc_transfer *transfer, int error)
         if (error == EAGAIN && (transfer->patience == 0 || step >= MQC_SLEEP)) {
             return error;
         }
-        if (error != EAGAIN && error != EINTR && error != MQC_LOOK) {
+        if (error != EAGAIN && error != EINTR && error != EINPROGRESS && error != MQC_LOOK) {
             return error;
         }
     }
@@ -929,6 +1114,274 @@ mqc_close_gate(mqc_gate *gate)
     mqc_drain(gate);
     Py_END_ALLOW_THREADS
     return 1;
+}
+
+/* ***** batches ***** */
+
+/* Messages on their way out. send() tries to send one of them. */
+typedef struct {
+    int (*send)(void *context, const mqc_payload *payload, int may_sleep);
+    void *context;
+    mqc_payload *payloads;
+    size_t count, encoded;
+    size_t next; /* how many have gone */
+} mqc_outbox;
+
+/* Send as many as there is room for, sleeping for the first at most: 0 once all have gone,
+ * EINPROGRESS where some have and the next would block. */
+static int
+mqc_send_batch(void *context, int may_sleep)
+{
+    mqc_outbox *outbox = context;
+    size_t before = outbox->next;
+
+    while (outbox->next < outbox->count) {
+        int error = outbox->send(outbox->context, &outbox->payloads[outbox->next],
+                                 may_sleep && outbox->next == before);
+        if (error != 0) {
+            return error == EAGAIN && outbox->next > before ? EINPROGRESS : error;
+        }
+        outbox->next++;
+    }
+    return 0;
+}
+
+static void
+mqc_outbox_clear(mqc_outbox *outbox)
+{
+    for (size_t i = 0; i < outbox->encoded; i++) {
+        mqc_payload_release(&outbox->payloads[i]);
+    }
+    PyMem_Free(outbox->payloads);
+}
+
+/* Serialize all items before the first is sent: one that cannot be changes nothing. */
+static int
+mqc_outbox_fill(const mqc_state *state, const mqc_serializer *serializer, PyObject *items,
+                PyObject *protocol, mqc_outbox *outbox)
+{
+    PyObject *list = PySequence_List(items);
+
+    if (list == NULL) {
+        return -1;
+    }
+    outbox->count = (size_t)PyList_Size(list);
+    outbox->payloads = PyMem_Calloc(outbox->count + 1, sizeof(mqc_payload));
+    if (outbox->payloads == NULL) {
+        Py_DECREF(list);
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (size_t i = 0; i < outbox->count; i++) {
+        PyObject *item = PyList_GetItem(list, (Py_ssize_t)i);
+        if (item == NULL ||
+            mqc_encode(state, serializer, item, protocol, &outbox->payloads[i]) < 0) {
+            Py_DECREF(list);
+            return -1;
+        }
+        outbox->encoded++;
+    }
+    Py_DECREF(list);
+    return 0;
+}
+
+static size_t
+mqc_outbox_longest(const mqc_outbox *outbox)
+{
+    size_t longest = 0;
+
+    for (size_t i = 0; i < outbox->count; i++) {
+        size_t size = (size_t)outbox->payloads[i].size;
+        longest = size > longest ? size : longest;
+    }
+    return longest;
+}
+
+/* Tell by its attribute count how many messages had gone when the exception was raised. */
+static void
+mqc_note_count(size_t count)
+{
+    PyObject *exception = mqc_take_exception();
+    PyObject *number = PyLong_FromSize_t(count);
+
+    if (number == NULL || PyObject_SetAttrString(exception, "count", number) < 0) {
+        PyErr_Clear(); /* it is more important what happened */
+    }
+    Py_XDECREF(number);
+    mqc_raise_object(exception);
+}
+
+/* What put_many() returns after mqc_move() returned error: how many went, unless none did. */
+static PyObject *
+mqc_outbox_result(const mqc_state *state, PyObject *queue, const mqc_outbox *outbox, int error)
+{
+    if (error == 0 || (error == EAGAIN && outbox->next > 0)) {
+        return PyLong_FromSize_t(outbox->next);
+    }
+    mqc_raise_put(state, queue, error, mqc_outbox_longest(outbox));
+    mqc_note_count(outbox->next);
+    return NULL;
+}
+
+/* A message as it lies in an inbox. From place on it is laid out as msgrcv(2) wants it. */
+typedef struct {
+    size_t size;
+    long place; /* priority or message type */
+    char text[];
+} mqc_slot;
+
+/* Messages that came in, one after the other in one piece of memory. receive() tries to receive
+ * one, and returns E2BIG where the queue keeps a message that needs more room. */
+typedef struct {
+    int (*receive)(void *context, mqc_slot *slot, size_t capacity, int may_sleep);
+    void *context;
+    size_t capacity; /* the longest message to make room for */
+    size_t most;     /* how many are wanted */
+    size_t count, used, allocated;
+    char *memory;
+} mqc_inbox;
+
+/* Make room for one more message. It uses malloc(3): the GIL is not held. */
+static mqc_slot *
+mqc_inbox_reserve(mqc_inbox *inbox)
+{
+    size_t wanted = inbox->used + sizeof(mqc_slot) + inbox->capacity;
+
+    if (wanted > inbox->allocated) {
+        size_t allocated = wanted + wanted / 2;
+        char *memory = realloc(inbox->memory, allocated);
+        if (memory == NULL) {
+            return NULL;
+        }
+        inbox->memory = memory;
+        inbox->allocated = allocated;
+    }
+    return (mqc_slot *)(inbox->memory + inbox->used);
+}
+
+static size_t
+mqc_slot_length(const mqc_slot *slot)
+{
+    size_t length = sizeof(mqc_slot) + slot->size;
+    size_t alignment = _Alignof(mqc_slot);
+
+    return (length + alignment - 1) / alignment * alignment;
+}
+
+/* Receive what is there, sleeping for the first at most. What ends a batch that holds a message
+ * is seen by the next call. */
+static int
+mqc_receive_batch(void *context, int may_sleep)
+{
+    mqc_inbox *inbox = context;
+
+    while (inbox->count < inbox->most) {
+        mqc_slot *slot = mqc_inbox_reserve(inbox);
+        int error = slot == NULL ? ENOMEM
+                                 : inbox->receive(inbox->context, slot, inbox->capacity,
+                                                  may_sleep && inbox->count == 0);
+        if (error == E2BIG && inbox->capacity < INT_MAX / 2) {
+            inbox->capacity *= 2;
+        }
+        else if (error != 0) {
+            return inbox->count > 0 ? 0 : error;
+        }
+        else {
+            inbox->used += mqc_slot_length(slot);
+            inbox->count++;
+        }
+    }
+    return 0;
+}
+
+/* What a batch becomes: the items, and what went wrong. */
+typedef struct {
+    PyObject *items;
+    PyObject *failures; /* a DecodeError to each message that did not decode */
+    PyObject *raised;   /* what to raise in the end: the first that went wrong */
+} mqc_decoded;
+
+/* Keep the exception that is set, with the message that it cost (NULL where memory lacked). */
+static int
+mqc_decoded_fail(const mqc_state *state, mqc_decoded *decoded, PyObject *queue, PyObject *bytes,
+                 const char *place, long value)
+{
+    PyObject *cause = mqc_take_exception();
+    PyObject *failure = bytes == NULL ? Py_NewRef(cause)
+                                      : mqc_decode_error(state, queue, cause, bytes, place, value);
+    int result = -1;
+
+    if (decoded->failures == NULL) {
+        decoded->failures = PyList_New(0);
+    }
+    if (failure != NULL && decoded->failures != NULL) {
+        result = PyList_Append(decoded->failures, failure);
+    }
+    if (PyObject_IsInstance(cause, PyExc_Exception) == 0) { /* KeyboardInterrupt must get through */
+        Py_XDECREF(decoded->raised);
+        decoded->raised = Py_NewRef(cause);
+    }
+    else if (decoded->raised == NULL && failure != NULL) {
+        decoded->raised = Py_NewRef(failure);
+    }
+    Py_XDECREF(failure);
+    Py_DECREF(cause);
+    return result;
+}
+
+static int
+mqc_decode_slot(const mqc_state *state, const mqc_serializer *serializer, PyObject *queue,
+                const mqc_slot *slot, const char *place, mqc_decoded *decoded)
+{
+    PyObject *bytes = PyBytes_FromStringAndSize(slot->text, (Py_ssize_t)slot->size);
+    PyObject *item = NULL;
+    int result;
+
+    if (bytes != NULL && serializer->kind == MQC_RAW) {
+        item = Py_NewRef(bytes);
+    }
+    else if (bytes != NULL) {
+        item = PyObject_CallFunctionObjArgs(serializer->loads, bytes, NULL);
+    }
+    if (item != NULL) {
+        result = PyList_Append(decoded->items, item);
+        Py_DECREF(item);
+    }
+    else {
+        result = mqc_decoded_fail(state, decoded, queue, bytes, place, slot->place);
+    }
+    Py_XDECREF(bytes);
+    return result;
+}
+
+/* The list of all items of a batch. Where messages did not decode, the first one's DecodeError
+ * is raised, with all the others' items and failures as its attributes: nothing is lost. */
+static PyObject *
+mqc_inbox_decode(const mqc_state *state, const mqc_serializer *serializer, PyObject *queue,
+                 const mqc_inbox *inbox, const char *place)
+{
+    mqc_decoded decoded = {.items = PyList_New(0)};
+    const char *position = inbox->memory;
+    int result = decoded.items == NULL ? -1 : 0;
+
+    for (size_t i = 0; i < inbox->count && result == 0; i++) {
+        const mqc_slot *slot = (const mqc_slot *)position;
+        result = mqc_decode_slot(state, serializer, queue, slot, place, &decoded);
+        position += mqc_slot_length(slot);
+    }
+    if (result == 0 && decoded.raised != NULL) {
+        if (PyObject_SetAttrString(decoded.raised, "items", decoded.items) == 0 &&
+            PyObject_SetAttrString(decoded.raised, "failures", decoded.failures) == 0) {
+            mqc_raise_object(Py_NewRef(decoded.raised));
+        }
+        result = -1;
+    }
+    Py_XDECREF(decoded.failures);
+    Py_XDECREF(decoded.raised);
+    if (result < 0) {
+        Py_CLEAR(decoded.items);
+    }
+    return decoded.items;
 }
 
 /* ***** definition ***** */

@@ -7,7 +7,16 @@ Modules such as :mod:`json` and :mod:`marshal` work as they are.
 
 import pickle as _pickle
 
-__all__ = ["PickleSerializer", "RawSerializer"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    class _Serializer(Protocol):
+        def dumps(self, obj: Any, /) -> Any: ...
+        def loads(self, data: bytes, /) -> Any: ...
+
+
+__all__ = ["PickleSerializer", "RawSerializer", "SignedSerializer"]
 
 
 class PickleSerializer:
@@ -46,3 +55,76 @@ class RawSerializer:
     def loads(data: bytes) -> bytes:
         """Return *data* itself."""
         return data
+
+
+class SignedSerializer:
+    """What another serializer makes, behind an HMAC-SHA256 that is checked before it is decoded.
+
+    Only who knows the key can put a message that is decoded; any other is a ``DecodeError``.
+    A message that was signed once can be sent again: replay is not covered, nor is secrecy.
+
+    :param key: bytes, 16 or more, the same for all who share the queue; ``secrets.token_bytes(32)``
+        makes one
+    :param inner: the serializer of the payload
+    :raises TypeError: *key* is not bytes, or *inner* has no ``dumps`` and ``loads``
+    :raises ValueError: *key* is shorter than 16 bytes
+    """
+
+    # Nothing that others wrote is decoded: see runs_code below.
+    runs_code = False
+
+    def __init__(self, key: bytes, inner: "_Serializer" = PickleSerializer) -> None:
+        if not isinstance(key, (bytes, bytearray)):
+            raise TypeError(f"key must be bytes, not {type(key).__name__}")
+        if len(key) < 16:
+            raise ValueError(f"key must have 16 bytes or more, not {len(key)}")
+        for method in ("dumps", "loads"):
+            if not callable(getattr(inner, method, None)):
+                raise TypeError(f"the inner serializer {inner!r} has no {method}")
+        self._key = bytes(key)
+        self._inner = inner
+
+    def dumps(self, obj: object) -> bytes:
+        """Return the signature (32 bytes) and what the inner serializer makes of *obj*."""
+        payload = self._inner.dumps(obj)
+        if isinstance(payload, str):
+            payload = payload.encode()
+        return b"".join((self._sign(payload), payload))
+
+    def loads(self, data: bytes) -> object:
+        """Return what the inner serializer makes of *data* without its signature.
+
+        :raises ValueError: the signature is not that of the key and the payload
+        """
+        import hmac
+
+        signature, payload = data[:32], data[32:]
+        if not hmac.compare_digest(signature, self._sign(payload)):
+            raise ValueError("the signature is not that of this key")
+        return self._inner.loads(payload)
+
+    def _sign(self, payload: bytes) -> bytes:
+        import hmac
+
+        return hmac.digest(self._key, payload, "sha256")
+
+
+def runs_code(serializer: object) -> bool:
+    """Say whether *serializer* may run code that a message holds.
+
+    True for what rests on :mod:`pickle`: :class:`PickleSerializer` and its subclasses, the modules
+    pickle, cloudpickle and dill, and any whose ``loads`` is pickle's own; for :mod:`marshal`,
+    which a crafted message crashes; and for anything that says so by an attribute ``runs_code``.
+    """
+    said = getattr(serializer, "runs_code", None)
+    if said is not None:
+        return bool(said)
+    kind = serializer if isinstance(serializer, type) else type(serializer)
+    return (
+        issubclass(kind, PickleSerializer)
+        or getattr(serializer, "__name__", None) in _UNSAFE_MODULES
+        or getattr(serializer, "loads", None) is _pickle.loads
+    )
+
+
+_UNSAFE_MODULES = {"pickle", "_pickle", "cloudpickle", "dill", "marshal"}

@@ -9,8 +9,15 @@
 
 from ._errors import DecodeError, QueueError
 from ._sysvmq import Queue
-from .serializers import PickleSerializer, RawSerializer
+from .serializers import PickleSerializer, RawSerializer, SignedSerializer
 
-__all__ = ["DecodeError", "PickleSerializer", "Queue", "QueueError", "RawSerializer"]
+__all__ = [
+    "DecodeError",
+    "PickleSerializer",
+    "Queue",
+    "QueueError",
+    "RawSerializer",
+    "SignedSerializer",
+]
 
 __version__ = "1.0.0"

@@ -13,7 +13,7 @@ class QueueError(OSError):
 
     ``errno`` holds a documented constant whatever the kernel said, ``os_errno`` the kernel's
     own number, and ``msg`` (like ``str()``) says what failed, on which queue, and which
-    limit did it.
+    limit did it. One raised by ``put_many`` says in ``count`` how many messages had gone.
     """
 
     ERROR = _errno.EIO
@@ -52,6 +52,10 @@ class DecodeError(QueueError):
     data: bytes = b""
     priority: "int | None" = None
     msg_type: "int | None" = None
+
+    # Of a batch: the items that decoded, and an error for each message that did not.
+    items: "list[object] | tuple[()]" = ()
+    failures: "list[BaseException] | tuple[()]" = ()
 
 
 _TEXTS = {

@@ -79,11 +79,12 @@ struct mqc_timespec {
 
 #define MQC_FOREVER INT64_MAX
 #define MQC_MILLISECOND 1000000
-#define MQC_LOOK EINPROGRESS /* what a sleep returns to go on after a look for signals */
+#define MQC_LOOK EALREADY /* what a sleep returns to go on after a look for signals */
 #define MQC_LOOK_NS 50000 /* between two looks for signals while the main thread spins */
 
 /* One attempt at the transfer that context describes. Returns 0 or an errno; EAGAIN where it
- * would block, which a sleeping attempt never returns unless MQC_POLLS. */
+ * would block, which a sleeping attempt never returns unless MQC_POLLS, and EINPROGRESS where a
+ * batch has moved on and would block now. */
 typedef int (*mqc_attempt)(void *context, int may_sleep);
 
 /* A thread that is inside a queue with the GIL released; lives on that thread's stack. */
@@ -579,7 +580,7 @@ mqc_spin_on(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *context, 
         int error;
         sched_yield();
         error = attempt(context, 0);
-        if (error == 0) {
+        if (error == 0 || error == EINPROGRESS) {
             atomic_store_explicit(&spin->misses, 0, memory_order_relaxed);
         }
         if (error != EAGAIN) {
@@ -665,7 +666,7 @@ mqc_sleep_until(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *conte
     if (sigismember(&before, atomic_load(&mqc_signal)) == 1) {
         sigprocmask(SIG_SETMASK, &before, NULL);
     }
-    if (error == 0) {
+    if (error == 0 || error == EINPROGRESS) {
         mqc_spin_learn(gate, spin, mqc_now() - started);
     }
     return error;

@@ -1,0 +1,9 @@
+"""Types of what ``receive`` returns."""
+
+from typing import Generic, NamedTuple, TypeVar
+
+_T = TypeVar("_T")
+
+class Message(NamedTuple, Generic[_T]):
+    item: _T
+    priority: int
