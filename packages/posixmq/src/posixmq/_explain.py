@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import resource
+import sys
 from typing import Any
 
 from ._errors import QueueError, system_error
@@ -18,6 +19,9 @@ _MESSAGE_OVERHEAD = 48 + 48
 _HARD_LIMITS = {"msg_max": 65536, "msgsize_max": 16777216}
 
 _CAP_SYS_RESOURCE = 24
+
+# Elsewhere than on Linux the limits are not read, only named.
+_LINUX = sys.platform == "linux"
 
 
 def failure(operation: str, os_errno: int, queue: Any, detail: Any) -> QueueError:
@@ -40,7 +44,8 @@ def _argument(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
 
 def _name(operation: str, os_errno: int, queue: Any, name: Any) -> str:
     size = len(os.fsencode(name)) - 1
-    return f"the name is too long: {size} bytes after the slash, and mq_overview(7) allows 255"
+    allowed = "mq_overview(7) allows 255" if _LINUX else "the kernel allows 254"
+    return f"the name is too long: {size} bytes after the slash, and {allowed}"
 
 
 def _unlink(operation: str, os_errno: int, queue: Any, name: Any) -> str:
@@ -49,6 +54,7 @@ def _unlink(operation: str, os_errno: int, queue: Any, name: Any) -> str:
     if queue is not None:
         return f"cannot unlink {_name_of(queue)}: it has no name"
     reasons = {
+        errno.ENOSYS: _no_queues(),
         errno.ENOENT: "it does not exist",
         errno.EACCES: "only its owner (or root) may",
         errno.EPERM: "only its owner (or root) may",
@@ -82,7 +88,7 @@ def _too_long(queue: Any, size: int) -> str:
         "queue is created: unlink it and create it with a larger maxmsgsize"
     )
     allowed = _read_limit("msgsize_max")
-    if size > allowed:
+    if size > allowed and _LINUX:
         text += (
             f", once fs.mqueue.msgsize_max = {allowed} is raised "
             f"('sysctl fs.mqueue.msgsize_max={size}' as root)"
@@ -104,7 +110,12 @@ def _open(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
         errno.ENOENT: _missing,
         errno.EEXIST: _exists,
     }.get(os_errno)
-    words = os.strerror(os_errno) if explain is None else explain(maxsize, maxmsgsize)
+    if os_errno == errno.ENOSYS:
+        words = _no_queues()
+    elif explain in _NAME_LIMITS and not _LINUX:
+        words = _over_some_limit(os_errno, maxsize, maxmsgsize)
+    else:
+        words = os.strerror(os_errno) if explain is None else explain(maxsize, maxmsgsize)
     what = "an anonymous queue" if name is None else f"queue {name!r}"
     return f"cannot open {what}: {words}"
 
@@ -124,6 +135,20 @@ def _from_fd(operation: str, os_errno: int, queue: Any, fd: Any) -> str:
     if os_errno == errno.EBADF:
         return f"descriptor {fd} is not open, or not that of a POSIX message queue"
     return f"cannot use descriptor {fd}: {os.strerror(os_errno)}"
+
+
+def _no_queues() -> str:
+    if _LINUX:
+        return "this kernel was built without POSIX message queues (CONFIG_POSIX_MQUEUE)"
+    return "the kernel module mqueuefs is not loaded ('kldload mqueuefs' as root)"
+
+
+def _over_some_limit(os_errno: int, maxsize: int, maxmsgsize: int) -> str:
+    return (
+        f"{os.strerror(os_errno)} (maxsize={maxsize}, maxmsgsize={maxmsgsize}); the limits are "
+        "kern.mqueue.maxmsg, kern.mqueue.maxmsgsize and kern.mqueue.maxmq, which sysctl shows and "
+        "root may raise, and the descriptors of this process ('ulimit -n')"
+    )
 
 
 def _over_size_limits(maxsize: int, maxmsgsize: int) -> str:
@@ -266,6 +291,9 @@ def _shown(value: object) -> str:
 
 # The resource module has it only where Python was built on a system that knows it.
 _RLIMIT_MSGQUEUE = getattr(resource, "RLIMIT_MSGQUEUE", 12)
+
+# Those that name limits of Linux.
+_NAME_LIMITS = (_over_size_limits, _over_user_limits, _over_system_files, _over_queues_max)
 
 _EXPLAIN = {
     "argument": _argument,

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import sys
 from typing import Any
 
 from ._errors import QueueError, system_error
@@ -11,6 +12,14 @@ from ._sysvmq import Queue
 _KERNEL_LIMITS = "/proc/sys/kernel/"
 
 _CAP_SYS_RESOURCE = 24
+
+# Elsewhere than on Linux the limits are not read, only named.
+_LINUX = sys.platform == "linux"
+_NAMES = (
+    "compiled into the kernel"
+    if sys.platform == "darwin"
+    else "kern.ipc.msgmax, kern.ipc.msgmnb and kern.ipc.msgmni, which sysctl shows"
+)
 
 
 def failure(operation: str, os_errno: int, queue: Any, detail: Any) -> QueueError:
@@ -57,6 +66,11 @@ def _using(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
 
 def _too_long(queue: Any, size: int) -> str:
     """A message has two limits: the system's, and the room that the whole queue has."""
+    if not _LINUX:
+        return (
+            f"the message has {size} bytes, and maxmsgsize is {queue.maxmsgsize}, max_bytes "
+            f"{queue.max_bytes}; the system's own limits are {_NAMES}"
+        )
     msgmax, max_bytes = _read_limit("msgmax"), queue.max_bytes
     words = []
     if size > msgmax:
@@ -95,6 +109,11 @@ def _open(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
 
 
 def _no_max_bytes(max_bytes: int) -> str:
+    if not _LINUX:
+        return (
+            f"the system refuses max_bytes={max_bytes}: only root may set more than the queue has, "
+            f"and only its owner or creator less; the system's own limits are {_NAMES}"
+        )
     allowed = _read_limit("msgmnb")
     if max_bytes > allowed and not _may_exceed_limits():
         return (
@@ -105,6 +124,11 @@ def _no_max_bytes(max_bytes: int) -> str:
 
 
 def _over_msgmni(max_bytes: int) -> str:
+    if not _LINUX:
+        return (
+            "the system has no room for one more queue; remove unused queues (ipcs -q, ipcrm); "
+            f"the limits are {_NAMES}"
+        )
     allowed = _read_limit("msgmni")
     return (
         f"the system has as many queues as kernel.msgmni = {allowed} allows, and one more was "
