@@ -106,7 +106,9 @@ def sleeps_in_queue(task):
         except OSError:
             return ["?"]
 
-    if getattr(posixmq._posixmq, "_polls", False):  # it naps in pselect6: x86-64, then arm64 and riscv64
+    if getattr(
+        posixmq._posixmq, "_polls", False
+    ):  # it naps in pselect6: x86-64, then arm64 and riscv64
         return read("syscall")[0] in {"270", "72"}
     if read("wchan")[0] == "wq_sleep":
         return True

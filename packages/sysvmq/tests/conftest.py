@@ -59,7 +59,8 @@ if ctypes.CDLL(None).unshare(0x08000000):
 
 def pytest_configure(config):
     config.addinivalue_line(
-        "markers", "native(what): holds where a wait sleeps in the kernel's own call, not where it polls"
+        "markers",
+        "native(what): holds where a wait sleeps in the kernel's own call, not where it polls",
     )
 
 

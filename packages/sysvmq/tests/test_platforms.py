@@ -32,7 +32,9 @@ def test_a_refusal_elsewhere_names_that_system_s_limits(platform, number):
 
 @pytest.mark.parametrize("platform", list(NAMES))
 def test_too_long_a_message_elsewhere_names_what_is_known(platform):
-    call = "[(q := Queue(max_bytes=77)), _explain.failure('put', errno.EMSGSIZE, q, 5000), q.close()]"
+    call = (
+        "[(q := Queue(max_bytes=77)), _explain.failure('put', errno.EMSGSIZE, q, 5000), q.close()]"
+    )
     text = said(platform, call)
     assert "5000 bytes" in text and "77" in text and NAMES[platform] in text
     assert not [word for word in LINUX if word in text], text
