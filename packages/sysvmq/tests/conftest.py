@@ -254,11 +254,14 @@ def key(fresh_key) -> int:
 @pytest.fixture
 def make(fresh_key):
     """A function that opens a queue, of a fresh key unless one is given."""
-    ids = []
+    ids, private = [], []
 
     def make(key=..., *args, cls=sysvmq.Queue, **options):
+        options.setdefault("trusted", True)  # who may write is test_trust.py's affair
         queue = cls(fresh_key() if key is ... else key, *args, **options)
         ids.append(queue.id)
+        if not queue.key:
+            private.append(queue)  # to warn of one that is dropped is the package's own affair
         return queue
 
     yield make
@@ -284,6 +287,12 @@ def full(make):
     queue = make(max_bytes=16, serializer=sysvmq.RawSerializer)
     queue.put(b"f" * 16)
     return queue
+
+
+@pytest.fixture
+def key_id():
+    """A function: the id of the queue with this key, -1 when there is none."""
+    return find_id
 
 
 @pytest.fixture

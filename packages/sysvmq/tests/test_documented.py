@@ -58,9 +58,11 @@ ADDED = {  # keyword-only, so that a program written for the original never noti
         "exclusive": False,
         "on_signal": "raise",
         "spin_us": None,
+        "trusted": False,
     },
     "Queue.put": {"timeout": None},
-    "Queue.get": {"timeout": None},
+    "Queue.get": {"timeout": None, "exclude": False},
+    "Queue.get_nowait": {"exclude": False},
 }
 
 
@@ -87,10 +89,16 @@ def test_everything_added_is_keyword_only(name):
 
 
 def test_signatures_bind_self_once(q):
-    assert list(inspect.signature(q.get).parameters) == ["block", "msg_type", "timeout"]
+    assert list(inspect.signature(q.get).parameters) == ["block", "msg_type", "timeout", "exclude"]
 
 
-@pytest.mark.parametrize("name", [*DOCUMENTED, "DecodeError"])
+PUBLIC = [
+    *sysvmq.__all__,
+    *(f"Queue.{name}" for name in dir(Queue) if not name.startswith("_")),
+]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
 def test_everything_public_is_documented(name):
     found = sysvmq
     for part in name.split("."):
@@ -166,7 +174,10 @@ def test_the_public_names_are_the_documented_ones():
     }
     for name in sysvmq.__all__:
         assert hasattr(sysvmq, name)
-    for thing in (sysvmq.Queue, sysvmq.QueueError, sysvmq.DecodeError):
+    for name in set(sysvmq.__all__) - {"ftok", "remove", "limits", "list_queues"}:
+        thing = getattr(sysvmq, name)
+        if name.endswith("Serializer"):
+            continue
         assert thing.__module__ == "sysvmq"
         assert thing.__qualname__ == thing.__name__
 

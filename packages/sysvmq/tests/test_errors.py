@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import sysvmq
 from sysvmq import DecodeError, PickleSerializer, Queue, QueueError, RawSerializer
 
 LONG_MAX = 2 ** (8 * ctypes.sizeof(ctypes.c_long) - 1) - 1
@@ -28,6 +29,11 @@ class Unpicklable:
 class BadIndex:
     def __index__(self):
         raise ZeroDivisionError("no number")
+
+
+class BadBool:
+    def __bool__(self):
+        raise ZeroDivisionError("no truth")
 
 
 class BadFloat:
@@ -100,6 +106,78 @@ def rows():
         name = f"msg_type of type {type(kind).__name__}"
         yield putting(f"put {name}", TypeError, msg_type=kind)
         yield getting(f"get {name}", TypeError, msg_type=kind)
+        yield f"receive {name}", lambda ns, kind=kind: ns.q.receive(True, kind), TypeError, None
+        if kind is not None:
+            name = f"of type {type(kind).__name__}"
+            yield f"peek index {name}", lambda ns, kind=kind: ns.q.peek(kind), TypeError, None
+            yield f"id {name}", lambda ns, kind=kind: Queue.from_id(kind), TypeError, None
+            yield f"remove {name}", lambda ns, kind=kind: sysvmq.remove(kind), TypeError, None
+            for what in ("mode", "uid", "gid", "max_bytes"):
+                yield (
+                    f"set {what} {name}",
+                    lambda ns, kind=kind, what=what: ns.q.set(**{what: kind}),
+                    TypeError,
+                    None,
+                )
+    for kind in (0, -1, -LONG_MAX - 1):
+        name = f"msg_type {kind} excluded"
+        yield getting(f"get {name}", QueueError, INVALID, msg_type=kind, exclude=True)
+        yield f"get_nowait {name}", lambda ns: ns.q.get_nowait(exclude=1), QueueError, INVALID
+        yield f"receive {name}", lambda ns: ns.q.receive(exclude=True), QueueError, INVALID
+    yield getting("exclude without a truth", ZeroDivisionError, msg_type=1, exclude=BadBool())
+    for index in (-1, -HUGE, LONG_MAX + 1, HUGE):
+        yield (
+            f"peek index {index:.3g}",
+            lambda ns, index=index: ns.q.peek(index),
+            QueueError,
+            INVALID,
+        )
+    for number in (-1, -HUGE, 2**31, HUGE):
+        yield (
+            f"id {number:.3g}",
+            lambda ns, number=number: Queue.from_id(number),
+            QueueError,
+            INVALID,
+        )
+        yield (
+            f"remove {number:.3g}",
+            lambda ns, number=number: sysvmq.remove(number),
+            QueueError,
+            INVALID,
+        )
+    for what, values in (
+        ("mode", (-1, 0o1000, HUGE)),
+        ("uid", (-1, 2**32 - 1, 2**32, HUGE)),
+        ("gid", (-1, 2**32 - 1, 2**32, HUGE)),
+        ("max_bytes", (0, -1, 2**64, HUGE)),
+    ):
+        for value in values:
+            yield (
+                f"set {what} {value:.3g}",
+                lambda ns, what=what, value=value: ns.q.set(**{what: value}),
+                QueueError,
+                INVALID,
+            )
+    yield "set by position", lambda ns: ns.q.set(0o600), TypeError, None
+    for word in ("ignore", ""):
+        yield (
+            f"from_id on_signal {word!r}",
+            lambda ns, word=word: Queue.from_id(ns.q.id, on_signal=word),
+            ValueError,
+            None,
+        )
+    yield "from_id spin_us", lambda ns: Queue.from_id(ns.q.id, spin_us=-1), ValueError, None
+    yield "from_id serializer", lambda ns: Queue.from_id(ns.q.id, serializer=1), TypeError, None
+    for number in (0, -1, 256, HUGE):
+        yield (
+            f"ftok project_id {number:.3g}",
+            lambda ns, number=number: sysvmq.ftok("/", number),
+            QueueError,
+            INVALID,
+        )
+    yield "ftok of a number", lambda ns: sysvmq.ftok(1, 1), TypeError, None
+    yield "ftok with a null", lambda ns: sysvmq.ftok("/\0", 1), ValueError, None
+    yield "ftok project_id text", lambda ns: sysvmq.ftok("/", "1"), TypeError, None
     for kind in (0, -1, -LONG_MAX - 1, LONG_MAX + 1, 2**64 + 1, HUGE, -HUGE):
         yield putting(f"put msg_type {kind:.3g}", QueueError, INVALID, msg_type=kind)
     for kind in (LONG_MAX + 1, -LONG_MAX - 2, 2**64, HUGE, -HUGE):
@@ -169,9 +247,14 @@ def rows():
             ("get",),
             ("get", False),
             ("get_nowait",),
+            ("receive",),
+            ("peek",),
             ("qattr",),
             ("qsize",),
             ("empty",),
+            ("stat",),
+            ("set",),
+            ("__reduce__",),
             ("__enter__",),
         ):
             yield (
@@ -428,9 +511,13 @@ class TestAQueueRemovedBySomebodyElse:
             lambda q: q.get(),
             lambda q: q.get(timeout=1),
             lambda q: q.get_nowait(),
+            lambda q: q.receive(),
+            lambda q: q.peek(),
             lambda q: q.qattr(),
             lambda q: q.qsize(),
             lambda q: q.empty(),
+            lambda q: q.stat(),
+            lambda q: q.set(mode=0o600),
         ],
     )
     def test_is_an_invalid_descriptor(self, orphan, call):

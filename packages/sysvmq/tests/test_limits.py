@@ -74,7 +74,7 @@ def test_a_queue_that_was_there_before_survives_the_refusal(make, spawn, key, li
     queue = make(key, mode=0o666)
     queue.put("survivor")
     child = spawn(
-        DROP + "report(lambda: Queue(int(args[0]), int(args[1])))",
+        DROP + "report(lambda: Queue(int(args[0]), int(args[1]), trusted=True))",
         key,
         limit("msgmnb") + 1,
     )
@@ -86,7 +86,7 @@ def test_a_queue_that_was_there_before_survives_the_refusal(make, spawn, key, li
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_max_bytes_of_somebody_else_s_queue_cannot_be_set(make, spawn, key):
     queue = make(key, 1000, mode=0o666)
-    child = spawn(DROP + "report(lambda: Queue(int(args[0]), 500))", key)
+    child = spawn(DROP + "report(lambda: Queue(int(args[0]), 500, trusted=True))", key)
     errno, _, words = report(child.finish())
     assert errno == QueueError.NO_PERMISSIONS
     assert "msgmnb" not in words  # it is the owner, not the limit

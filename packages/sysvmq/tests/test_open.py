@@ -144,7 +144,7 @@ def test_another_user_works_with_a_queue_whose_mode_lets_it(make, spawn, key):
     child = spawn(
         BECOME_NOBODY
         + """\
-queue = Queue(int(args[0]), create=False)
+queue = Queue(int(args[0]), create=False, trusted=True)
 queue.put([queue.get(), os.getuid()], msg_type=2)
 """,
         key,
@@ -159,7 +159,7 @@ def test_another_user_cannot_remove_the_queue(make, spawn, key, row):
     child = spawn(
         BECOME_NOBODY
         + """\
-queue = Queue(int(args[0]))
+queue = Queue(int(args[0]), trusted=True)
 try:
     queue.close()
 except QueueError as error:
@@ -221,7 +221,19 @@ def test_the_attributes_tell_what_the_queue_is(make, key, row):
     assert queue.serializer is PickleSerializer
 
 
-@pytest.mark.parametrize("name", ["key", "id", "max_bytes", "maxmsgsize", "closed", "serializer"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "key",
+        "id",
+        "max_bytes",
+        "maxmsgsize",
+        "closed",
+        "serializer",
+        "on_signal",
+        "spin_us",
+    ],
+)
 def test_the_attributes_cannot_be_set(q, name):
     with pytest.raises(AttributeError):
         setattr(q, name, 1)

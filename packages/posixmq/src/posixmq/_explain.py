@@ -9,11 +9,9 @@ from typing import Any
 
 from ._errors import QueueError, system_error
 from ._posixmq import Queue
+from ._system import RLIMIT_MSGQUEUE, queue_charge
 
 _MQUEUE_LIMITS = "/proc/sys/fs/mqueue/"
-
-# What the kernel adds to each message when it charges a queue: see getrlimit(2).
-_MESSAGE_OVERHEAD = 48 + 48
 
 # mq_overview(7): what a process with CAP_SYS_RESOURCE may ask for at most.
 _HARD_LIMITS = {"msg_max": 65536, "msgsize_max": 16777216}
@@ -151,6 +149,40 @@ def _over_some_limit(os_errno: int, maxsize: int, maxmsgsize: int) -> str:
     )
 
 
+def _notify(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
+    if os_errno == errno.ENOSYS:
+        return (
+            f"cannot notify on {_name_of(queue)}: calling a function takes Linux; a signal number "
+            "is taken here as well"
+        )
+    if os_errno != errno.EBUSY:
+        return _using(operation, os_errno, queue, detail)
+    pid = 0
+    with contextlib.suppress(QueueError):
+        pid = queue.stat().notify_pid
+    if pid == os.getpid():
+        return (
+            f"{_name_of(queue)} notifies one process at a time, and this one has asked already; "
+            "notify(None) takes that back"
+        )
+    who = f"process {pid}" if pid else "another process"
+    return f"{_name_of(queue)} notifies one process at a time, and {who} has asked first"
+
+
+def _list(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
+    if not _LINUX:
+        return "cannot list the queues: that takes Linux; 'mount -t mqueuefs' shows them on FreeBSD"
+    return (
+        f"cannot list the queues: no mqueue file system is mounted, and mounting one unseen is "
+        f"for root ({os.strerror(os_errno)}); 'mkdir -p /dev/mqueue && mount -t mqueue none "
+        "/dev/mqueue' as root makes one for all"
+    )
+
+
+def _pickle(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
+    return f"cannot pickle {_name_of(queue)}: it is {_state(queue)}"
+
+
 def _over_size_limits(maxsize: int, maxmsgsize: int) -> str:
     found = []
     for parameter, asked, limit in (
@@ -187,13 +219,13 @@ def _over_user_limits(maxsize: int, maxmsgsize: int) -> str:
             f"this process has no file descriptor left: RLIMIT_NOFILE is {files}; raise it with "
             "'ulimit -n' or resource.setrlimit, or close what is not needed"
         )
-    allowed, _ = resource.getrlimit(_RLIMIT_MSGQUEUE)
-    asked = maxsize * (maxmsgsize + _MESSAGE_OVERHEAD)
+    allowed, _ = resource.getrlimit(RLIMIT_MSGQUEUE)
+    asked = queue_charge(maxsize, maxmsgsize)
     return (
         f"RLIMIT_MSGQUEUE is {allowed} bytes for all queues of this user together, and this one "
         f"needs {asked} bytes (maxsize={maxsize} times maxmsgsize={maxmsgsize} and "
-        f"{_MESSAGE_OVERHEAD} bytes of overhead each) beside those that exist; close and unlink "
-        "unused queues, ask for smaller ones, or raise the limit with 'ulimit -q', "
+        f"{asked - maxsize * maxmsgsize} bytes of overhead) beside those that exist (see "
+        "posixmq.list_queues() and limits()); close and unlink unused queues, ask for smaller ones, or raise the limit with 'ulimit -q', "
         "resource.setrlimit or LimitMSGQUEUE= in systemd"
     )
 
@@ -289,9 +321,6 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-# The resource module has it only where Python was built on a system that knows it.
-_RLIMIT_MSGQUEUE = getattr(resource, "RLIMIT_MSGQUEUE", 12)
-
 # Those that name limits of Linux.
 _NAME_LIMITS = (_over_size_limits, _over_user_limits, _over_system_files, _over_queues_max)
 
@@ -302,4 +331,7 @@ _EXPLAIN = {
     "open": _open,
     "trust": _trust,
     "from_fd": _from_fd,
+    "notify": _notify,
+    "list": _list,
+    "pickle": _pickle,
 }

@@ -19,6 +19,7 @@
 #include <fcntl.h>        /* O_CREAT and the like */
 #include <mqueue.h>       /* struct mq_attr, which libc has as the kernel lays it out */
 #include <poll.h>         /* waiting on a descriptor that somebody made non-blocking */
+#include <stdio.h>        /* snprintf */
 #include <structmember.h> /* T_PYSSIZET for the weak reference list */
 #include <sys/stat.h>     /* fchmod */
 #ifdef __FreeBSD__
@@ -49,8 +50,8 @@ typedef struct {
     int access;    /* O_RDWR, O_RDONLY or O_WRONLY */
     long maxsize;
     long maxmsgsize; /* 0 until the queue is open */
-    dev_t device;    /* with the inode, which queue this is */
-    ino_t inode;
+    uint64_t device; /* with the inode, which queue this is */
+    uint64_t inode;
     mqc_serializer serializer;
     PyObject *name; /* NULL for an anonymous queue */
     PyObject *weakrefs;
@@ -77,6 +78,7 @@ typedef struct timespec mq_timespec;
 #define SYS_mq_open SYS_kmq_open
 #define SYS_mq_unlink SYS_kmq_unlink
 #define SYS_mq_getsetattr SYS_kmq_setattr
+#define SYS_mq_notify SYS_kmq_notify
 #define MQC_SYS_mq_timedsend SYS_kmq_timedsend
 #define MQC_SYS_mq_timedreceive SYS_kmq_timedreceive
 #else
@@ -139,6 +141,133 @@ static int
 system_getattr(int fd, struct mq_attr *attributes)
 {
     return syscall(SYS_mq_getsetattr, fd, NULL, attributes) < 0 ? errno : 0;
+}
+
+#ifdef __linux__
+
+/* statx(2), whose layout is the same everywhere and which needs no newer glibc than mq_open. */
+#ifndef SYS_statx
+#if defined(__x86_64__)
+#define SYS_statx 332
+#else
+#define SYS_statx 291
+#endif
+#endif
+
+/* Since Linux 5.2, everywhere by these numbers, which older headers lack. */
+#ifndef SYS_fsopen
+#define SYS_fsopen 430
+#define SYS_fsconfig 431
+#define SYS_fsmount 432
+#endif
+
+/* Of what statx(2) and fsopen(2) need, older headers lack even the names. */
+enum {
+    STATUS_BASIC = 0x7ff,      /* STATX_BASIC_STATS: all that stat(2) tells */
+    CONTEXT_CLOSE_ON_EXEC = 1, /* FSOPEN_CLOEXEC and FSMOUNT_CLOEXEC */
+    CONTEXT_CREATE = 6,        /* FSCONFIG_CMD_CREATE */
+};
+
+#endif /* __linux__ */
+
+/* As statx(2) lays it out. */
+struct system_time {
+    int64_t seconds;
+    uint32_t nanoseconds;
+    int32_t reserved;
+};
+
+struct system_status {
+    uint32_t mask, block_size;
+    uint64_t attributes;
+    uint32_t links, uid, gid;
+    uint16_t mode, reserved;
+    uint64_t inode, size, blocks, attributes_mask;
+    struct system_time access, birth, change, modification;
+    uint32_t raw_major, raw_minor, major, minor;
+    uint64_t spare[14];
+};
+
+static int
+system_status(int fd, struct system_status *status)
+{
+#ifdef __linux__
+    return syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATUS_BASIC, status) < 0 ? errno : 0;
+#else
+    struct stat found;
+
+    if (fstat(fd, &found) < 0) {
+        return errno;
+    }
+    *status = (struct system_status){
+        .links = 1, /* which FreeBSD does not tell, nor the inode */
+        .uid = found.st_uid,
+        .gid = found.st_gid,
+        .mode = (uint16_t)found.st_mode,
+        .inode = (uint64_t)found.st_ino,
+        .access = {.seconds = found.st_atime},
+        .change = {.seconds = found.st_ctime},
+        .modification = {.seconds = found.st_mtime},
+        .major = (uint32_t)((uint64_t)found.st_dev >> 32),
+        .minor = (uint32_t)found.st_dev,
+    };
+    return 0;
+#endif
+}
+
+/* As a call of its own, fcntl(2) asks for glibc 2.28. */
+static int
+system_fcntl(int fd, int command, int argument)
+{
+#ifndef __linux__
+    return fcntl(fd, command, argument);
+#elif defined(SYS_fcntl64)
+    return (int)syscall(SYS_fcntl64, fd, command, argument);
+#else
+    return (int)syscall(SYS_fcntl, fd, command, argument);
+#endif
+}
+
+static int
+system_notify(int fd, const struct sigevent *event)
+{
+#ifndef __linux__
+    if (event != NULL && event->sigev_notify == SIGEV_THREAD) {
+        return ENOSYS; /* what the kernel writes to a socket is Linux's own */
+    }
+#endif
+    return syscall(SYS_mq_notify, fd, event) < 0 ? errno : 0;
+}
+
+/* Mount the queues of this process's IPC namespace where nobody sees it. The mount goes away
+ * with the last descriptor on it. */
+static int
+system_mount(int *folder)
+{
+#ifndef __linux__
+    (void)folder;
+    return ENOSYS;
+#else
+    int context = (int)syscall(SYS_fsopen, "mqueue", CONTEXT_CLOSE_ON_EXEC);
+    int mount = -1;
+    int error = 0;
+
+    if (context < 0) {
+        return errno;
+    }
+    if (syscall(SYS_fsconfig, context, CONTEXT_CREATE, NULL, NULL, 0) == 0) {
+        mount = (int)syscall(SYS_fsmount, context, CONTEXT_CLOSE_ON_EXEC, 0);
+    }
+    /* A mount's own descriptor is an O_PATH one, which cannot be read. */
+    if (mount < 0 || (*folder = openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
+        error = errno;
+    }
+    if (mount >= 0) {
+        close(mount);
+    }
+    close(context);
+    return error;
+#endif
 }
 
 /* A descriptor that came from elsewhere may be non-blocking: then poll(2) sleeps. */
@@ -280,7 +409,7 @@ typedef struct {
     int created;
     int access;
     struct mq_attr attributes;
-    struct stat status;
+    struct system_status status;
 } opened_queue;
 
 static int
@@ -339,16 +468,16 @@ static int
 look_behind(opened_queue *opened)
 {
     int error = system_getattr(opened->fd, &opened->attributes);
-    int flags = fcntl(opened->fd, F_GETFL);
+    int flags = system_fcntl(opened->fd, F_GETFL, 0);
 
     if (error != 0) {
         return error;
     }
-    if (flags < 0 || fstat(opened->fd, &opened->status) < 0) {
+    if (flags < 0) {
         return errno;
     }
     opened->access = flags & O_ACCMODE;
-    return 0;
+    return system_status(opened->fd, &opened->status);
 }
 
 static int
@@ -497,28 +626,23 @@ PyDoc_STRVAR(Queue_doc,
              ":raises ValueError: on_signal or spin_us out of range, exclusive without create,\n"
              "    neither readable nor writable\n");
 
-/* EPERM if code could come in by a message from somebody else, 0 if not, -1 on an exception. */
 static int
-check_trust(const Queue *self, const mqc_serializer *serializer, const opened_queue *opened)
+is_untrusted(const opened_queue *opened)
 {
-    mqc_writers writers = {
-        .owner = opened->status.st_uid,
-        .creator = opened->status.st_uid,
-        .mode = opened->status.st_mode,
+    const mqc_writers writers = {
+        .owner = opened->status.uid,
+        .creator = opened->status.uid,
+        .mode = opened->status.mode,
     };
 
-    if (self->manners.trusted || opened->access == O_WRONLY) {
-        return 0;
-    }
-    return mqc_check_trust(serializer, &writers);
+    return opened->access != O_WRONLY && mqc_others_write(&writers);
 }
 
 static void
 raise_untrusted(PyObject *name, const opened_queue *opened)
 {
-    PyObject *detail =
-        Py_BuildValue("Oli", name == NULL ? Py_None : name, (long)opened->status.st_uid,
-                      (int)(opened->status.st_mode & 0777));
+    PyObject *detail = Py_BuildValue("Oli", name == NULL ? Py_None : name, (long)opened->status.uid,
+                                     (int)(opened->status.mode & 0777));
 
     if (detail != NULL) {
         mqc_raise("trust", EACCES, NULL, detail);
@@ -535,33 +659,27 @@ install(Queue *self, const opened_queue *opened, const mqc_serializer *serialize
     self->access = opened->access;
     self->maxsize = opened->attributes.mq_maxmsg;
     self->maxmsgsize = opened->attributes.mq_msgsize;
-    self->device = opened->status.st_dev;
-    self->inode = opened->status.st_ino;
+    self->device = (uint64_t)opened->status.major << 32 | opened->status.minor;
+    self->inode = opened->status.inode;
     self->serializer = *serializer;
     self->name = name;
     mqc_gate_open(&self->gate);
 }
 
-/* Open the queue by its encoded name, or one without a name where that is NULL. Returns 0,
- * EPERM where it is not to be trusted, another errno, or -1 with an exception. */
+/* Open the queue by its encoded name, or one without a name where that is NULL. Returns 0, an
+ * errno, or MQC_UNTRUSTED: then a queue that this call made is gone again. */
 static int
-open_trusted(const Queue *self, const char *name, const open_request *request,
-             const mqc_serializer *serializer, opened_queue *opened)
+open_warily(const char *name, const open_request *request, int wary, opened_queue *opened)
 {
-    int error;
+    int error =
+        name == NULL ? create_nameless(request, opened) : open_and_look(name, request, opened);
 
-    Py_BEGIN_ALLOW_THREADS
-    error = name == NULL ? create_nameless(request, opened) : open_and_look(name, request, opened);
-    Py_END_ALLOW_THREADS
-    if (error != 0) {
-        return error;
-    }
-    error = check_trust(self, serializer, opened);
-    if (error != 0) {
+    if (error == 0 && wary && is_untrusted(opened)) {
         if (opened->created && name != NULL) {
             system_unlink(name);
         }
         close(opened->fd);
+        return MQC_UNTRUSTED;
     }
     return error;
 }
@@ -574,7 +692,7 @@ set_up(Queue *self, PyObject *name, const char *encoded, const open_request *req
     opened_queue opened = {.fd = -1};
     mqc_serializer methods;
     PyObject *plain = NULL; /* a plain str, whose repr never fails */
-    int error;
+    int error, wary;
 
     if (name != NULL) {
         plain = PyUnicode_FromObject(name);
@@ -582,21 +700,24 @@ set_up(Queue *self, PyObject *name, const char *encoded, const open_request *req
             return -1;
         }
     }
-    if (mqc_serializer_init(&self->state->common, &methods, serializer) < 0) {
+    wary = mqc_serializer_prepare(&self->state->common, &self->manners, &methods, serializer);
+    if (wary < 0) {
         Py_XDECREF(plain);
         return -1;
     }
-    error = open_trusted(self, encoded, request, &methods, &opened);
+    Py_BEGIN_ALLOW_THREADS
+    error = open_warily(encoded, request, wary, &opened);
+    Py_END_ALLOW_THREADS
     if (error == 0) {
         install(self, &opened, &methods, plain);
         return 0;
     }
     Py_XDECREF(plain);
     mqc_serializer_clear(&methods);
-    if (error == EPERM) {
+    if (error == MQC_UNTRUSTED) {
         raise_untrusted(name, &opened);
     }
-    else if (error > 0) {
+    else {
         raise_open(name, request, error);
     }
     return -1;
@@ -686,6 +807,7 @@ set_up_by_descriptor(Queue *self, int fd, PyObject *serializer)
     opened_queue opened = {.fd = fd};
     mqc_serializer methods;
     int error = look_behind(&opened);
+    int wary;
 
     if (error != 0) {
         PyObject *detail = PyLong_FromLong(fd);
@@ -695,20 +817,18 @@ set_up_by_descriptor(Queue *self, int fd, PyObject *serializer)
         }
         return -1;
     }
-    if (mqc_serializer_init(&self->state->common, &methods, serializer) < 0) {
+    wary = mqc_serializer_prepare(&self->state->common, &self->manners, &methods, serializer);
+    if (wary > 0 && is_untrusted(&opened)) {
+        mqc_serializer_clear(&methods);
+        raise_untrusted(NULL, &opened);
+        wary = -1;
+    }
+    if (wary < 0) {
         return -1;
     }
-    error = check_trust(self, &methods, &opened);
-    if (error == 0) {
-        fcntl(fd, F_SETFD, FD_CLOEXEC);
-        install(self, &opened, &methods, NULL);
-        return 0;
-    }
-    mqc_serializer_clear(&methods);
-    if (error > 0) {
-        raise_untrusted(NULL, &opened);
-    }
-    return -1;
+    system_fcntl(fd, F_SETFD, FD_CLOEXEC);
+    install(self, &opened, &methods, NULL);
+    return 0;
 }
 
 PyDoc_STRVAR(Queue_from_fd_doc,
@@ -1543,7 +1663,7 @@ Queue_richcompare(PyObject *op, PyObject *other, int operation)
         !PyObject_TypeCheck(other, self->state->Queue)) {
         Py_RETURN_NOTIMPLEMENTED;
     }
-    if (self->maxmsgsize > 0 && that->maxmsgsize > 0) {
+    if (self->inode != 0 && that->inode != 0) { /* FreeBSD does not tell it */
         equal = self->inode == that->inode && self->device == that->device;
     }
     return PyBool_FromLong(operation == Py_EQ ? equal : !equal);
@@ -1553,12 +1673,258 @@ static Py_hash_t
 Queue_hash(PyObject *op)
 {
     const Queue *self = (Queue *)op;
+    hashfunc by_identity = PyType_GetSlot(&PyBaseObject_Type, Py_tp_hash);
 
-    if (self->maxmsgsize == 0) {
-        PyErr_Format(PyExc_TypeError, "unhashable: this Queue was never opened");
+    return self->inode != 0 ? (Py_hash_t)(self->inode & LONG_MAX) : by_identity(op);
+}
+
+/* ***** looking ***** */
+
+/* All that the kernel tells of a queue. */
+typedef struct {
+    struct mq_attr attributes;
+    struct system_status status;
+    char text[256]; /* "QSIZE:... NOTIFY:... SIGNO:... NOTIFY_PID:...", see mq_overview(7) */
+    ssize_t length; /* of the text, or -1 where the descriptor does not permit reading */
+} queue_look;
+
+/* The text is read last, as reading it sets the time of access. */
+static int
+look_at(int fd, queue_look *look)
+{
+    int error = system_getattr(fd, &look->attributes);
+
+    if (error == 0) {
+        error = system_status(fd, &look->status);
+    }
+#ifndef __linux__ /* there is no such text */
+    look->length = -1;
+    return error;
+#endif
+    if (error == 0) {
+        look->length = pread(fd, look->text, sizeof(look->text), 0);
+        if (look->length < 0 && errno != EBADF) { /* EBADF: opened for writing only */
+            error = errno;
+        }
+    }
+    return error;
+}
+
+static double
+seconds_of(const struct system_time *time)
+{
+    return (double)time->seconds + time->nanoseconds * 1e-9;
+}
+
+/* The arguments of _system.queue_stat, in the order in which it takes them. */
+static PyObject *
+look_result(const queue_look *look)
+{
+    const struct mq_attr *attributes = &look->attributes;
+    const struct system_status *status = &look->status;
+
+    return Py_BuildValue(
+        "(lllIIIIdddKz#)", (long)attributes->mq_curmsgs, (long)attributes->mq_maxmsg,
+        (long)attributes->mq_msgsize, (unsigned)status->uid, (unsigned)status->gid,
+        (unsigned)status->mode & 07777, (unsigned)status->links, seconds_of(&status->modification),
+        seconds_of(&status->access), seconds_of(&status->change), (unsigned long long)status->inode,
+        look->length < 0 ? NULL : look->text,
+        look->length < 0 ? (Py_ssize_t)0 : (Py_ssize_t)look->length);
+}
+
+PyDoc_STRVAR(Queue_stat_doc,
+             "stat($self, /)\n--\n\n"
+             "Return all that the kernel tells of the queue, a QueueStat.\n"
+             "\n"
+             "Beside the messages and sizes of qattr(): its owner, group and mode, the times,\n"
+             "the bytes that wait, who asked to be notified, and whether it still has a name.\n"
+             "What only a reader may see is None where the queue was opened write-only. See\n"
+             "mq_overview(7).\n"
+             "\n"
+             ":raises QueueError: INVALID_DESCRIPTOR\n");
+
+static PyObject *
+Queue_stat(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Queue *self = (Queue *)op;
+    PyObject *make, *arguments, *result = NULL;
+    queue_look look;
+    int error = mqc_hold(&self->gate);
+
+    if (error == 0) {
+        error = look_at(self->fd, &look);
+        mqc_unhold(&self->gate);
+    }
+    if (error != 0) {
+        mqc_raise("stat", error, op, NULL);
+        return NULL;
+    }
+    make = mqc_import("posixmq._system", "queue_stat");
+    arguments = look_result(&look);
+    if (make != NULL && arguments != NULL) {
+        result = PyObject_Call(make, arguments, NULL);
+    }
+    Py_XDECREF(make);
+    Py_XDECREF(arguments);
+    return result;
+}
+
+/* ***** notification ***** */
+
+static int
+set_notification(Queue *self, const struct sigevent *event)
+{
+    int error = mqc_hold(&self->gate);
+
+    if (error == 0) {
+        error = system_notify(self->fd, event);
+        mqc_unhold(&self->gate);
+    }
+    if (error != 0) {
+        mqc_raise("notify", error, (PyObject *)self, NULL);
         return -1;
     }
-    return (Py_hash_t)(self->inode & LONG_MAX);
+    return 0;
+}
+
+/* Call a function of _notify.py with one argument. */
+static PyObject *
+call_listener(const char *function, PyObject *argument)
+{
+    PyObject *listener = mqc_import("posixmq._notify", function);
+    PyObject *result = NULL;
+
+    if (listener != NULL) {
+        result = PyObject_CallFunctionObjArgs(listener, argument, NULL);
+        Py_DECREF(listener);
+    }
+    return result;
+}
+
+/* The kernel's part of SIGEV_THREAD, which it leaves to the C library: it writes the cookie to
+ * a netlink socket, its last byte saying whether a message came or the registration went. */
+static int
+notify_callback(Queue *self, PyObject *callback)
+{
+    PyObject *registered = call_listener("expect", callback);
+    PyObject *type, *value, *traceback, *cookie;
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD};
+    int result = -1;
+
+    if (registered == NULL) {
+        return -1;
+    }
+    if (PyArg_ParseTuple(registered, "iO!", &event.sigev_signo, &PyBytes_Type, &cookie)) {
+        event.sigev_value.sival_ptr = PyBytes_AsString(cookie);
+        result = set_notification(self, &event);
+        if (result < 0) {
+            PyErr_Fetch(&type, &value, &traceback);
+            Py_XDECREF(call_listener("forget", cookie));
+            PyErr_Restore(type, value, traceback);
+        }
+    }
+    Py_DECREF(registered);
+    return result;
+}
+
+static int
+notify_signal(Queue *self, PyObject *number)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL};
+    long signal_number;
+
+    if (mqc_read_long(number, "signal", 1, SIGRTMAX, "1 to SIGRTMAX", &signal_number) < 0) {
+        return -1;
+    }
+    event.sigev_signo = (int)signal_number;
+    return set_notification(self, &event);
+}
+
+PyDoc_STRVAR(Queue_notify_doc,
+             "notify($self, target, /)\n--\n\n"
+             "Ask to be told once when a message arrives in the empty queue; see mq_notify(3).\n"
+             "\n"
+             ":param target: a callable, which is run without arguments in a thread of its own;\n"
+             "    or a signal number, 1 to SIGRTMAX, sent to this process; or None to ask no\n"
+             "    longer\n"
+             ":raises QueueError: ERROR (os_errno EBUSY) where a process has asked already, of\n"
+             "    which there can be one to a queue; INVALID_VALUE, INVALID_DESCRIPTOR,\n"
+             "    NO_SYSTEM_RESOURCES\n"
+             ":raises TypeError: target is none of these\n"
+             "\n"
+             "The kernel tells once, and only when a message finds the queue empty and nobody\n"
+             "waiting in get(). Therefore a callback (or what a signal leads to) asks again\n"
+             "first and then takes all there is; what comes later is told of anew:\n"
+             "\n"
+             "    def take_all():\n"
+             "        q.notify(take_all)\n"
+             "        try:\n"
+             "            while True:\n"
+             "                handle(q.get_nowait())\n"
+             "        except queue.Empty:\n"
+             "            pass\n"
+             "\n"
+             "    take_all()  # asks for the first time, and takes what is there already\n"
+             "\n"
+             "Two such threads may be at work at once. What a callback raises goes to\n"
+             "threading.excepthook. When this process closes any of its handles on the queue,\n"
+             "whichever it asked by, it is told no more; the child of a fork has asked for\n"
+             "nothing.\n");
+
+static PyObject *
+Queue_notify(PyObject *op, PyObject *target)
+{
+    Queue *self = (Queue *)op;
+    int result;
+
+    if (target == Py_None) {
+        result = set_notification(self, NULL);
+    }
+    else if (PyIndex_Check(target) && !PyBool_Check(target)) {
+        result = notify_signal(self, target);
+    }
+    else if (PyCallable_Check(target)) {
+        result = notify_callback(self, target);
+    }
+    else {
+        PyErr_Format(PyExc_TypeError, "notify() takes a callable, a signal number or None, not %R",
+                     (PyObject *)Py_TYPE(target));
+        return NULL;
+    }
+    if (result < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* ***** pickling ***** */
+
+PyDoc_STRVAR(Queue_reduce_doc,
+             "__reduce__($self, /)\n--\n\n"
+             "Pickle the queue's name, by which it is opened anew.\n"
+             "\n"
+             "A queue without a name goes to a process that multiprocessing is starting, and\n"
+             "nowhere else.\n"
+             "\n"
+             ":raises QueueError: INVALID_DESCRIPTOR\n"
+             ":raises RuntimeError: the queue has no name, and no process is being started\n");
+
+static PyObject *
+Queue_reduce(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *reduce, *result;
+
+    if (atomic_load(&((Queue *)op)->gate.closed)) {
+        mqc_raise("pickle", EBADF, op, NULL);
+        return NULL;
+    }
+    reduce = mqc_import("posixmq._pickling", "reduce");
+    if (reduce == NULL) {
+        return NULL;
+    }
+    result = PyObject_CallFunctionObjArgs(reduce, op, NULL);
+    Py_DECREF(reduce);
+    return result;
 }
 
 /* ***** type spec ***** */
@@ -1582,8 +1948,11 @@ static PyMethodDef Queue_methods[] = {
     METHOD(empty, METH_NOARGS),
     METHOD(full, METH_NOARGS),
     METHOD(fileno, METH_NOARGS),
+    METHOD(stat, METH_NOARGS),
+    METHOD(notify, METH_O),
     METHOD(close, METH_NOARGS),
     METHOD(unlink, METH_NOARGS),
+    {"__reduce__", Queue_reduce, METH_NOARGS, Queue_reduce_doc},
     {"__enter__", Queue_enter, METH_NOARGS, Queue_enter_doc},
     {"__exit__", Queue_exit, METH_VARARGS, Queue_exit_doc},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
@@ -1661,9 +2030,55 @@ posixmq_unlink(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObje
     return unlink_name(values[0]);
 }
 
+PyDoc_STRVAR(posixmq_look_doc,
+             "look($module, descriptor, /)\n--\n\n"
+             "Return the arguments of _system.queue_stat for an open queue's descriptor.\n"
+             "\n"
+             ":raises OSError: with EBADF if it is no queue's\n");
+
+static PyObject *
+posixmq_look(PyObject *Py_UNUSED(module), PyObject *descriptor)
+{
+    queue_look look;
+    long fd;
+
+    if (mqc_read_long(descriptor, "descriptor", 0, INT_MAX, "0 or more", &fd) < 0) {
+        return NULL;
+    }
+    errno = look_at((int)fd, &look);
+    if (errno != 0) {
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return look_result(&look);
+}
+
+PyDoc_STRVAR(posixmq_mount_doc,
+             "mount($module, /)\n--\n\n"
+             "Return a descriptor of a folder that lists the queues; nobody else sees the mount.\n"
+             "\n"
+             ":raises OSError: with EPERM unless the process has CAP_SYS_ADMIN\n");
+
+static PyObject *
+posixmq_mount(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    int folder = -1;
+    int error;
+
+    Py_BEGIN_ALLOW_THREADS
+    error = system_mount(&folder);
+    Py_END_ALLOW_THREADS
+    if (error != 0) {
+        errno = error;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return PyLong_FromLong(folder);
+}
+
 static PyMethodDef posixmq_functions[] = {
     {"unlink", (PyCFunction)(void (*)(void))posixmq_unlink, METH_FASTCALL | METH_KEYWORDS,
      posixmq_unlink_doc},
+    {"look", posixmq_look, METH_O, posixmq_look_doc},
+    {"mount", posixmq_mount, METH_NOARGS, posixmq_mount_doc},
     {NULL},
 };
 

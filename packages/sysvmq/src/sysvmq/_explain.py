@@ -45,6 +45,11 @@ def _using(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
         return f"cannot {operation} on {_name_of(queue)}: it is {_state(queue)}"
     if os_errno == errno.EIDRM:
         return f"cannot {operation}: {_name_of(queue)} has been removed from the kernel"
+    if os_errno == errno.EMSGSIZE and operation == "get_into":
+        return (
+            f"the message at the head of {_name_of(queue)} is longer than the buffer, and stays "
+            f"there; maxmsgsize is {queue.maxmsgsize}"
+        )
     if os_errno == errno.EMSGSIZE:
         return f"cannot {operation} on {_name_of(queue)}: {_too_long(queue, detail)}"
     if os_errno == errno.EINTR:
@@ -59,9 +64,45 @@ def _using(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
             f"cannot remove {_name_of(queue)}: only its owner or creator (or root) may; detach() "
             "leaves it"
         )
+    if os_errno == errno.ENOSYS and operation == "get":
+        return f"cannot get from {_name_of(queue)} with exclude=True: that takes Linux (MSG_EXCEPT)"
     if os_errno in (errno.EACCES, errno.EPERM):
         return f"cannot {operation} on {_name_of(queue)}: its owner and mode do not let this user"
     return f"cannot {operation} on {_name_of(queue)}: {os.strerror(os_errno)}"
+
+
+def _peek(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
+    if os_errno == errno.ENOSYS:
+        return (
+            f"cannot peek on {_name_of(queue)}: this kernel lacks MSG_COPY; it needs Linux 3.8 or "
+            "later, built with CONFIG_CHECKPOINT_RESTORE"
+        )
+    if os_errno == errno.EMSGSIZE:
+        return (
+            f"cannot peek on {_name_of(queue)}: the message is longer than kernel.msgmax, which is "
+            f"now {_read_limit('msgmax')}; get() can still receive it, or raise the limit again "
+            "with 'sysctl kernel.msgmax=...' as root"
+        )
+    return _using(operation, os_errno, queue, detail)
+
+
+def _set(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
+    uid, gid, max_bytes = detail
+    if os_errno == errno.EPERM and max_bytes > _read_limit("msgmnb") and not _may_exceed_limits():
+        return f"cannot change {_name_of(queue)}: {_no_max_bytes(max_bytes)}"
+    if os_errno in (errno.EPERM, errno.EACCES):
+        return f"cannot change {_name_of(queue)}: only its owner, its creator or root may"
+    if os_errno == errno.EINVAL:
+        wanted = ", ".join(f"{name}={n}" for name, n in (("uid", uid), ("gid", gid)) if n >= 0)
+        return (
+            f"cannot change {_name_of(queue)}: {wanted or 'its owner'} has no number in this user "
+            "namespace (/proc/self/uid_map, gid_map)"
+        )
+    return _using(operation, os_errno, queue, detail)
+
+
+def _pickle(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
+    return f"cannot pickle {_name_of(queue)}: it is {_state(queue)}"
 
 
 def _too_long(queue: Any, size: int) -> str:
@@ -93,7 +134,7 @@ def _larger_queue(size: int) -> str:
 
 
 def _open(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
-    key, max_bytes, create, exclusive = detail
+    key, max_bytes = detail
     explain = {
         errno.EPERM: _no_max_bytes,
         errno.EINVAL: _no_max_bytes,
@@ -106,6 +147,42 @@ def _open(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
     }.get(os_errno)
     words = os.strerror(os_errno) if explain is None else explain(max_bytes)
     return f"cannot open {f'queue {key}' if key else 'a private queue'}: {words}"
+
+
+def _trust(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
+    by, number, owner, creator, mode = detail
+    others = [user for user in (owner, creator) if user not in (0, os.geteuid())]
+    who = f"user {others[0]} owns or made it" if others else f"its mode is {mode:#o}"
+    what = f"the queue with {by} {number}" if number or by == "id" else "a private queue"
+    return (
+        f"will not unpickle from {what}: {who}, so others may write to it, and unpickling runs code "
+        "that a message holds; open it with trusted=True if all who may write are trusted, with "
+        "a SignedSerializer, or with a serializer that runs no code, such as json"
+    )
+
+
+def _by_id(operation: str, os_errno: int, queue: Any, msqid: int) -> str:
+    words = os.strerror(os_errno)
+    if os_errno == errno.ENOENT:
+        words = "it does not exist, or no longer; list_queues() and ipcs -q show those that do"
+    elif os_errno == errno.EACCES:
+        words = (
+            "its owner and mode give this user no right to it; its owner can let others in with "
+            "set(mode=0o660) or the like"
+        )
+    elif os_errno == errno.EPERM:
+        words = "only its owner, its creator or root may"
+    return f"cannot {operation.split()[0]} the queue with id {msqid}: {words}"
+
+
+def _ftok(operation: str, os_errno: int, queue: Any, path: bytes) -> str:
+    return f"cannot make a key of {_shown(os.fsdecode(path))}: {os.strerror(os_errno)}"
+
+
+def _limits(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
+    if os_errno == errno.ENOSYS and not _LINUX:
+        return f"cannot read the limits of message queues: that takes Linux; here they are {_NAMES}"
+    return f"cannot read the limits of message queues: {os.strerror(os_errno)}"
 
 
 def _no_max_bytes(max_bytes: int) -> str:
@@ -203,4 +280,15 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-_EXPLAIN = {"argument": _argument, "open": _open}
+_EXPLAIN = {
+    "argument": _argument,
+    "open": _open,
+    "trust": _trust,
+    "open by id": _by_id,
+    "remove": _by_id,
+    "peek": _peek,
+    "set": _set,
+    "pickle": _pickle,
+    "ftok": _ftok,
+    "limits": _limits,
+}

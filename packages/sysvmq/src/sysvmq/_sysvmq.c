@@ -7,7 +7,7 @@
 
 /* ***** includes ***** */
 
-#define _GNU_SOURCE /* sched_getaffinity, SIGEV_THREAD_ID, IPC_INFO */
+#define _GNU_SOURCE /* sched_getaffinity, SIGEV_THREAD_ID, IPC_INFO, MSG_EXCEPT, ipc_perm.__key */
 #define PY_SSIZE_T_CLEAN
 
 #include <Python.h>
@@ -24,6 +24,17 @@
 #define MQC_SPIN_VARIABLE "SYSVMQ_SPIN_US"
 #include "mqc_python.h"
 
+/* Linux's own, which not every libc names; system_receive refuses them elsewhere. */
+#ifndef MSG_EXCEPT
+#define MSG_EXCEPT 020000
+#endif
+#ifndef MSG_COPY
+#define MSG_COPY 040000
+#endif
+#ifndef MSG_STAT_ANY
+#define MSG_STAT_ANY 13
+#endif
+
 /* ***** module state ***** */
 
 typedef struct {
@@ -36,7 +47,8 @@ typedef struct {
     module_state *state; /* the type keeps the module alive, and the module its state */
     mqc_gate gate;
     int id;
-    int on_signal_raises;
+    mqc_manners manners;
+    pid_t maker;           /* the process that made this private queue; 0: it is not ours */
     unsigned long key;     /* 0 for a private queue */
     atomic_long max_bytes; /* as last seen; LONG_MAX where this user may not look */
     atomic_size_t longest; /* the receive buffer to start with: grows with what arrives */
@@ -46,6 +58,7 @@ typedef struct {
 
 /* key_t has 32 bits; where long has no more, the upper half of them cannot be named. */
 #define MOST_KEY (LONG_MAX > 4294967295 ? (long)4294967295 : LONG_MAX)
+#define MOST_USER (LONG_MAX > 4294967294 ? (long)4294967294 : LONG_MAX) /* (uid_t)-1 is nobody's */
 
 static struct PyModuleDef sysvmq_module;
 
@@ -88,10 +101,61 @@ system_stat(int id, struct msqid_ds *status)
     return msgctl(id, IPC_STAT, status) < 0 ? removed_or(errno) : 0;
 }
 
+/* As system_stat, even where this user may not read the queue. IPC_STAT wants that right; the
+ * table that MSG_STAT_ANY reads by place shows everybody's, as /proc/sysvipc/msg does. A place is
+ * the low bits of an id, and Linux (4.17 and later) takes a whole id for it. */
+static int
+system_look(int id, struct msqid_ds *status)
+{
+    int error = system_stat(id, status);
+#ifdef __linux__
+    int found;
+#endif
+
+    if (error != EACCES) {
+        return error;
+    }
+#ifndef __linux__
+    return error;
+#else
+    found = msgctl(id, MSG_STAT_ANY, status);
+    if (found < 0) {
+        return errno == EINVAL ? EACCES : errno; /* an older kernel: what IPC_STAT said stands */
+    }
+    return found == id ? 0 : EIDRM;
+#endif
+}
+
 static long
 capacity(const struct msqid_ds *status)
 {
     return status->msg_qbytes > LONG_MAX ? LONG_MAX : (long)status->msg_qbytes;
+}
+
+/* key_t is signed; a key is not. */
+static unsigned long
+key_of(const struct msqid_ds *status)
+{
+#if defined(__linux__)
+    return (uint32_t)status->msg_perm.__key;
+#elif defined(__APPLE__)
+    return (uint32_t)status->msg_perm._key;
+#else
+    return (uint32_t)status->msg_perm.key;
+#endif
+}
+
+/* msgrcv(2), which other systems than Linux give no flag to look at a message or to except one. */
+static ssize_t
+system_receive(int id, void *buffer, size_t size, long type, int flags)
+{
+#ifndef __linux__
+    if (flags & (MSG_EXCEPT | MSG_COPY)) {
+        errno = ENOSYS;
+        return -1;
+    }
+#endif
+    return msgrcv(id, buffer, size, type, flags);
 }
 
 static int
@@ -100,26 +164,63 @@ system_remove(int id)
     return msgctl(id, IPC_RMID, NULL) < 0 ? removed_or(errno) : 0;
 }
 
-/* Change the capacity unless it is what was asked for: others' queues may be used as well. */
+/* What IPC_SET can change; -1 leaves it as it is. */
+typedef struct {
+    long mode, uid, gid, max_bytes;
+} changes;
+
+static void
+apply_changes(const changes *wanted, struct msqid_ds *status)
+{
+    if (wanted->mode >= 0) {
+        status->msg_perm.mode = (unsigned short)wanted->mode;
+    }
+    if (wanted->uid >= 0) {
+        status->msg_perm.uid = (uid_t)wanted->uid;
+    }
+    if (wanted->gid >= 0) {
+        status->msg_perm.gid = (gid_t)wanted->gid;
+    }
+    if (wanted->max_bytes >= 0) {
+        status->msg_qbytes = (unsigned long)wanted->max_bytes;
+    }
+}
+
+/* IPC_SET sets all at once, so what shall stay has to be asked for first. */
 static int
-system_set_max_bytes(int id, long max_bytes)
+system_set(int id, const changes *wanted)
 {
     struct msqid_ds status;
-    int error = system_stat(id, &status);
+    int error = system_look(id, &status);
 
-    if (error != 0 || status.msg_qbytes == (unsigned long)max_bytes) {
+    if (error != 0) {
         return error;
     }
-    status.msg_qbytes = (unsigned long)max_bytes;
+    apply_changes(wanted, &status);
     if (msgctl(id, IPC_SET, &status) == 0) {
         return 0;
     }
     if (errno != EINVAL) {
         return errno;
     }
-    /* Removed, or its owner has no number in this user namespace. */
-    error = system_stat(id, &status);
-    return error != 0 ? error : EPERM;
+    /* Removed, or an owner has no number in this user namespace. */
+    error = system_look(id, &status);
+    return error != 0 ? error : EINVAL;
+}
+
+/* Change the capacity unless it is what was asked for: others' queues may be used as well. */
+static int
+system_set_max_bytes(int id, long max_bytes)
+{
+    const changes wanted = {.mode = -1, .uid = -1, .gid = -1, .max_bytes = max_bytes};
+    struct msqid_ds status;
+    int error = system_stat(id, &status);
+
+    if (error != 0 || status.msg_qbytes == (unsigned long)max_bytes) {
+        return error;
+    }
+    error = system_set(id, &wanted);
+    return error == EINVAL ? EPERM : error;
 }
 
 /* Why a message that the kernel refused with EINVAL, or has no room for, can never be sent. */
@@ -173,8 +274,10 @@ typedef struct {
     message_buffer *buffer;
     message_buffer *scratch; /* where buffer pointed at first, on the stack */
     size_t capacity;
+    size_t most; /* how far it may grow */
     ssize_t size;
     long type; /* asked for; what came is in buffer->type */
+    int flags; /* MSG_EXCEPT: any other type; MSG_COPY: type is a place, never sleep */
 } incoming;
 
 /* The kernel keeps a message that is longer than the buffer: make room for it. */
@@ -184,9 +287,10 @@ grow(incoming *message)
     size_t capacity = message->capacity * 2;
     message_buffer *buffer;
 
-    if (capacity > INT_MAX) {
-        return ENOMEM;
+    if (message->capacity >= message->most) {
+        return EMSGSIZE;
     }
+    capacity = capacity > message->most ? message->most : capacity;
     buffer = malloc(sizeof(message_buffer) + capacity); /* not Python's: the GIL may be gone */
     if (buffer == NULL) {
         return ENOMEM;
@@ -199,14 +303,27 @@ grow(incoming *message)
     return 0;
 }
 
+/* Why a message was refused with EINVAL. A copy is made in room for kernel.msgmax bytes, which
+ * may have been lowered since the message was sent. */
+static int
+no_message(const incoming *message)
+{
+    struct msqid_ds status;
+    int error = message->flags & MSG_COPY ? system_stat(message->id, &status) : EIDRM;
+
+    return error != 0 ? error : EMSGSIZE;
+}
+
 static int
 receive_attempt(void *context, int may_sleep)
 {
     incoming *message = context;
+    int error;
 
     for (;;) {
-        message->size = msgrcv(message->id, message->buffer, message->capacity, message->type,
-                               MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT);
+        message->size =
+            system_receive(message->id, message->buffer, message->capacity, message->type,
+                           message->flags | (MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT));
         if (message->size >= 0) {
             return 0;
         }
@@ -214,10 +331,11 @@ receive_attempt(void *context, int may_sleep)
             return EAGAIN;
         }
         if (errno != E2BIG) {
-            return removed_or(errno);
+            return errno == EINVAL ? no_message(message) : errno;
         }
-        if (grow(message) != 0) {
-            return ENOMEM;
+        error = grow(message);
+        if (error != 0) {
+            return error;
         }
     }
 }
@@ -228,7 +346,9 @@ typedef struct {
     unsigned long key;
     long max_bytes, mode;
     int create, exclusive;
-    int created; /* result: this call made the queue */
+    int wary;            /* not to be opened if others may write to it */
+    int created;         /* result: this call made the queue */
+    mqc_writers writers; /* result, where the queue is not to be trusted */
 } open_request;
 
 /* Find an existing queue, asking for the most rights that this user has to it. */
@@ -276,32 +396,88 @@ open_queue(open_request *request, int *id)
     }
 }
 
-/* Give the queue its size; one that this call created does not outlive a failure. */
+/* MQC_UNTRUSTED where others may write to a queue that this user may read: 0, or an errno. */
 static int
-open_and_size_queue(open_request *request, int *id, long *max_bytes)
+check_writers(int id, mqc_writers *writers)
 {
     struct msqid_ds status;
-    int error = open_queue(request, id);
+    int error = system_stat(id, &status);
 
-    if (error == 0 && request->max_bytes > 0) {
-        error = system_set_max_bytes(*id, request->max_bytes);
-        if (error != 0 && request->created) {
-            system_remove(*id);
-        }
+    if (error != 0) {
+        return error == EACCES ? 0 : error; /* who may not look may not read either */
+    }
+    *writers = (mqc_writers){
+        .owner = status.msg_perm.uid,
+        .creator = status.msg_perm.cuid,
+        .mode = status.msg_perm.mode & 0777,
+    };
+    return mqc_others_write(writers) ? MQC_UNTRUSTED : 0;
+}
+
+/* Give the queue its size and learn it. */
+static int
+size_queue(const open_request *request, int id, long *max_bytes)
+{
+    struct msqid_ds status;
+    int error = 0;
+
+    if (request->max_bytes > 0) {
+        error = system_set_max_bytes(id, request->max_bytes);
     }
     if (error == 0) {
-        error = system_stat(*id, &status);
+        error = system_stat(id, &status);
         *max_bytes = error == 0 ? capacity(&status) : LONG_MAX;
         error = error == EACCES ? 0 : error; /* a writer who may not look */
     }
     return error;
 }
 
+/* Open the queue, and change nothing of one that is not to be trusted; one that this call
+ * created does not outlive a failure. */
+static int
+open_and_size_queue(open_request *request, int *id, long *max_bytes)
+{
+    int error = open_queue(request, id);
+
+    if (error != 0) {
+        return error;
+    }
+    if (request->wary) {
+        error = check_writers(*id, &request->writers);
+    }
+    if (error == 0) {
+        error = size_queue(request, *id, max_bytes);
+    }
+    if (error != 0 && request->created) {
+        system_remove(*id);
+    }
+    return error;
+}
+
+/* Find what the kernel says of a queue by its id. Who may only write learns all but the size;
+ * who has no right to it gets EACCES as from msgget(2), which can only be asked by key. */
+static int
+find_by_id(int id, unsigned long *key, long *max_bytes)
+{
+    struct msqid_ds status;
+    int found, error = system_stat(id, &status);
+
+    *max_bytes = error == 0 ? capacity(&status) : LONG_MAX;
+    if (error == EACCES) {
+        error = system_look(id, &status);
+        if (error == 0 && key_of(&status) != 0) {
+            error = find_queue((key_t)key_of(&status), &found);
+            error = error == 0 && found != id ? EIDRM : error;
+        }
+    }
+    *key = error == 0 ? key_of(&status) : 0;
+    return error == EIDRM ? ENOENT : error;
+}
+
 static void
 raise_open(const open_request *request, int error)
 {
-    PyObject *detail = Py_BuildValue("klii", request->key, request->max_bytes, request->create,
-                                     request->exclusive);
+    PyObject *detail = Py_BuildValue("kl", request->key, request->max_bytes);
 
     if (detail != NULL) {
         mqc_raise("open", error, NULL, detail);
@@ -315,6 +491,10 @@ read_request(PyObject *key, PyObject *max_bytes, PyObject *mode, open_request *r
     long number = 0;
 
     request->mode = 0600;
+    if (request->exclusive && !request->create) {
+        PyErr_SetString(PyExc_ValueError, "exclusive=True needs create=True");
+        return -1;
+    }
     if (key != NULL && key != Py_None &&
         mqc_read_long(key, "key", 0, MOST_KEY, "0 (private) or a positive key of 32 bits",
                       &number) < 0) {
@@ -330,6 +510,24 @@ read_request(PyObject *key, PyObject *max_bytes, PyObject *mode, open_request *r
         return -1;
     }
     return 0;
+}
+
+/* The error of an operation on a queue that is known by its id alone. */
+static void
+raise_by_id(const char *operation, int error, long id)
+{
+    PyObject *detail = PyLong_FromLong(id);
+
+    if (detail != NULL) {
+        mqc_raise(operation, error, NULL, detail);
+        Py_DECREF(detail);
+    }
+}
+
+static int
+read_id(PyObject *value, long *id)
+{
+    return mqc_read_long(value, "msqid", 0, INT_MAX, "0 to 2147483647", id);
 }
 
 /* ***** lifecycle ***** */
@@ -348,6 +546,7 @@ Queue_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwa
     if (self != NULL) {
         self->state = state;
         self->id = -1;
+        self->manners.on_signal_raises = 1;
         atomic_store(&self->longest, MQC_SCRATCH);
         mqc_gate_register(&self->gate);
     }
@@ -356,7 +555,7 @@ Queue_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwa
 
 PyDoc_STRVAR(Queue_doc,
              "Queue(key=None, max_bytes=None, *, serializer=None, mode=0o600, create=True, "
-             "exclusive=False, on_signal='raise', spin_us=None)\n"
+             "exclusive=False, on_signal='raise', spin_us=None, trusted=False)\n"
              "--\n\n"
              "A System V message queue, created if it does not exist; see msgget(2).\n"
              "\n"
@@ -374,11 +573,36 @@ PyDoc_STRVAR(Queue_doc,
              "    its handler returns: 'raise' QueueError.INTERRUPTED, or 'retry'\n"
              ":param spin_us: microseconds to try again before sleeping, 0 to 1,000,000; None\n"
              "    for SYSVMQ_SPIN_US or 50\n"
+             ":param trusted: True to unpickle from a queue that somebody else owns (root\n"
+             "    excepted) or may write to, which is refused otherwise: unpickling runs code\n"
              ":raises QueueError: INVALID_VALUE, NO_PERMISSIONS, NO_SYSTEM_RESOURCES,\n"
              "    DOES_NOT_EXIST, EXISTS; the message names the limit that was hit\n"
              ":raises TypeError: an argument of the wrong type, or a serializer without dumps\n"
              "    or loads\n"
              ":raises ValueError: on_signal or spin_us out of range, exclusive without create\n");
+
+/* Put what was opened in its place, and let callers in. */
+static void
+move_in(Queue *self, const mqc_serializer *methods, int id, unsigned long key, long max_bytes)
+{
+    self->serializer = *methods;
+    self->id = id;
+    self->key = key;
+    atomic_store(&self->max_bytes, max_bytes);
+    mqc_gate_open(&self->gate);
+}
+
+static void
+raise_untrusted(const char *by, long number, const mqc_writers *writers)
+{
+    PyObject *detail = Py_BuildValue("sllli", by, number, (long)writers->owner,
+                                     (long)writers->creator, (int)writers->mode);
+
+    if (detail != NULL) {
+        mqc_raise("trust", EACCES, NULL, detail);
+        Py_DECREF(detail);
+    }
+}
 
 /* Open the queue and put all that the constructor was given in its place. */
 static int
@@ -388,7 +612,9 @@ set_up(Queue *self, open_request *request, PyObject *serializer)
     long max_bytes = 0;
     int error, id;
 
-    if (mqc_serializer_init(&self->state->common, &methods, serializer) < 0) {
+    request->wary =
+        mqc_serializer_prepare(&self->state->common, &self->manners, &methods, serializer);
+    if (request->wary < 0) {
         return -1;
     }
     Py_BEGIN_ALLOW_THREADS
@@ -398,46 +624,114 @@ set_up(Queue *self, open_request *request, PyObject *serializer)
     Py_END_ALLOW_THREADS
     if (error != 0) {
         mqc_serializer_clear(&methods);
-        raise_open(request, error);
+        if (error == MQC_UNTRUSTED) {
+            raise_untrusted("key", (long)request->key, &request->writers);
+        }
+        else {
+            raise_open(request, error);
+        }
         return -1;
     }
-    self->serializer = methods;
-    self->id = id;
-    self->key = request->key;
-    atomic_store(&self->max_bytes, max_bytes);
-    mqc_gate_open(&self->gate);
+    self->maker = request->key == 0 ? getpid() : 0;
+    move_in(self, &methods, id, request->key, max_bytes);
     return 0;
 }
 
 static int
 Queue_init(PyObject *op, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"key",       "max_bytes", "serializer", "mode", "create",
-                            "exclusive", "on_signal", "spin_us",    NULL};
+    static char *names[] = {"key",       "max_bytes", "serializer", "mode",    "create",
+                            "exclusive", "on_signal", "spin_us",    "trusted", NULL};
     Queue *self = (Queue *)op;
-    PyObject *key = NULL, *max_bytes = NULL, *serializer = NULL, *mode = NULL;
-    PyObject *on_signal = NULL, *spin_us = NULL;
+    PyObject *key = NULL, *max_bytes = NULL, *mode = NULL;
     open_request request = {.create = 1};
+    mqc_options options = {NULL};
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO$OOppOO:Queue", names, &key, &max_bytes,
-                                     &serializer, &mode, &request.create, &request.exclusive,
-                                     &on_signal, &spin_us)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OO$OOppOOp:Queue", names, &key, &max_bytes,
+                                     &options.serializer, &mode, &request.create,
+                                     &request.exclusive, &options.on_signal, &options.spin_us,
+                                     &options.trusted) ||
+        read_request(key, max_bytes, mode, &request) < 0 || mqc_gate_claim(&self->gate) < 0) {
         return -1;
     }
-    if (request.exclusive && !request.create) {
-        PyErr_SetString(PyExc_ValueError, "exclusive=True needs create=True");
-        return -1;
-    }
-    if (mqc_gate_claim(&self->gate) < 0) {
-        return -1;
-    }
-    if (read_request(key, max_bytes, mode, &request) < 0 ||
-        mqc_read_on_signal(on_signal, &self->on_signal_raises) < 0 ||
-        mqc_read_spin(spin_us, &self->gate.spin_ns) < 0 || set_up(self, &request, serializer) < 0) {
+    if (mqc_read_options(&options, &self->gate, &self->manners) < 0 ||
+        set_up(self, &request, options.serializer) < 0) {
         mqc_gate_unclaim(&self->gate);
         return -1;
     }
     return 0;
+}
+
+PyDoc_STRVAR(Queue_from_id_doc,
+             "from_id($type, /, msqid, *, serializer=None, on_signal='raise', spin_us=None, "
+             "trusted=False)\n"
+             "--\n\n"
+             "Open an existing queue by the kernel's identifier, as ipcs(1) shows it; see\n"
+             "msgctl(2).\n"
+             "\n"
+             "This is how another process gets at a private queue. Such a queue is never the\n"
+             "opener's own: leaving a with block detaches it. __init__ of a subclass is not\n"
+             "called.\n"
+             "\n"
+             ":param msqid: 0 to 2147483647; the attribute id of an open queue\n"
+             ":param serializer: as in the constructor, like on_signal, spin_us and trusted\n"
+             ":raises QueueError: DOES_NOT_EXIST, NO_PERMISSIONS, INVALID_VALUE\n"
+             ":raises TypeError: an argument of the wrong type, or a serializer without dumps\n"
+             "    or loads\n"
+             ":raises ValueError: on_signal or spin_us out of range\n"
+             "\n"
+             "A private queue that this user may not read is opened unseen: put() finds out\n"
+             "whether the user may write.\n");
+
+/* Open the queue with this id in an object that was never opened. */
+static int
+set_up_by_id(Queue *self, long id, PyObject *serializer)
+{
+    mqc_serializer methods;
+    unsigned long key = 0;
+    long max_bytes = 0;
+    int error;
+
+    if (mqc_serializer_init(&self->state->common, &methods, serializer) < 0) {
+        return -1;
+    }
+    error = find_by_id((int)id, &key, &max_bytes);
+    if (error != 0) {
+        mqc_serializer_clear(&methods);
+        raise_by_id("open by id", error, id);
+        return -1;
+    }
+    move_in(self, &methods, (int)id, key, max_bytes);
+    return 0;
+}
+
+static PyObject *
+Queue_from_id(PyObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"msqid", "serializer", "on_signal", "spin_us", "trusted", NULL};
+    mqc_options options = {NULL};
+    PyObject *msqid, *queue;
+    Queue *self;
+    long id;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$OOOp:from_id", names, &msqid,
+                                     &options.serializer, &options.on_signal, &options.spin_us,
+                                     &options.trusted) ||
+        read_id(msqid, &id) < 0) {
+        return NULL;
+    }
+    queue = Queue_new((PyTypeObject *)type, NULL, NULL);
+    if (queue == NULL) {
+        return NULL;
+    }
+    self = (Queue *)queue;
+    if (mqc_gate_claim(&self->gate) < 0 ||
+        mqc_read_options(&options, &self->gate, &self->manners) < 0 ||
+        set_up_by_id(self, id, options.serializer) < 0) {
+        Py_DECREF(queue);
+        return NULL;
+    }
+    return queue;
 }
 
 static int
@@ -459,6 +753,28 @@ Queue_clear(PyObject *op)
     return 0;
 }
 
+/* A private queue that its maker drops is one that nobody can find any more. In the child of a
+ * fork the copy of an object may go: the parent has its own. */
+static void
+warn_left_behind(Queue *self)
+{
+    PyObject *type, *value, *traceback;
+    struct msqid_ds status;
+
+    if (self->maker != getpid() || atomic_load(&self->gate.closed) ||
+        system_stat(self->id, &status) == EIDRM) {
+        return;
+    }
+    PyErr_Fetch(&type, &value, &traceback);
+    if (PyErr_WarnFormat(PyExc_ResourceWarning, 1,
+                         "unclosed private message queue: id %d stays in the kernel with all its "
+                         "messages; close() removes it, detach() leaves it without a warning",
+                         self->id) < 0) {
+        PyErr_WriteUnraisable((PyObject *)self->state->Queue);
+    }
+    PyErr_Restore(type, value, traceback);
+}
+
 static void
 Queue_dealloc(PyObject *op)
 {
@@ -470,6 +786,7 @@ Queue_dealloc(PyObject *op)
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs(op);
     }
+    warn_left_behind(self);
     mqc_gate_unregister(&self->gate);
     Queue_clear(op);
     release(op);
@@ -498,6 +815,59 @@ Queue_repr(PyObject *op)
     }
     Py_DECREF(type);
     return text;
+}
+
+/* Two objects are equal that stand for one queue in the kernel, closed or not; one that was
+ * never opened equals itself alone. */
+static PyObject *
+Queue_richcompare(PyObject *op, PyObject *other, int comparison)
+{
+    Queue *self = (Queue *)op;
+    int equal;
+
+    if ((comparison != Py_EQ && comparison != Py_NE) ||
+        !PyObject_TypeCheck(other, self->state->Queue)) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    equal = op == other || (self->id >= 0 && self->id == ((Queue *)other)->id);
+    return PyBool_FromLong(equal == (comparison == Py_EQ));
+}
+
+static Py_hash_t
+Queue_hash(PyObject *op)
+{
+    Queue *self = (Queue *)op;
+    hashfunc by_identity = PyType_GetSlot(&PyBaseObject_Type, Py_tp_hash);
+
+    return self->id >= 0 ? self->id : by_identity(op);
+}
+
+PyDoc_STRVAR(Queue_reduce_doc,
+             "__reduce__($self, /)\n--\n\n"
+             "Pickle the queue by its id: unpickled, it is the same queue of the kernel.\n"
+             "\n"
+             "The serializer goes along, a module by its import name, and so do on_signal,\n"
+             "spin_us, and what a subclass has as attributes. It is opened as by from_id(), so\n"
+             "the copy is never the queue's owner.\n"
+             "\n"
+             ":raises QueueError: INVALID_DESCRIPTOR, closed or never opened\n");
+
+static PyObject *
+Queue_reduce(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *reduce, *result;
+
+    if (atomic_load(&((Queue *)op)->gate.closed)) {
+        mqc_raise("pickle", EBADF, op, NULL);
+        return NULL;
+    }
+    reduce = mqc_import("sysvmq._system", "reduce_queue");
+    if (reduce == NULL) {
+        return NULL;
+    }
+    result = PyObject_CallFunctionObjArgs(reduce, op, NULL);
+    Py_DECREF(reduce);
+    return result;
 }
 
 PyDoc_STRVAR(Queue_close_doc,
@@ -557,12 +927,13 @@ Queue_enter(PyObject *op, PyObject *Py_UNUSED(ignored))
 
 PyDoc_STRVAR(Queue_exit_doc,
              "__exit__($self, /, *exc_info)\n--\n\n"
-             "Detach a queue that has a key; remove a private one, which nobody could find.\n");
+             "Detach a queue that has a key or came from from_id(); remove a private one that\n"
+             "was made here, which nobody could find.\n");
 
 static PyObject *
 Queue_exit(PyObject *op, PyObject *Py_UNUSED(args))
 {
-    return mqc_end_block(op, ((Queue *)op)->key == 0 ? "close" : "detach");
+    return mqc_end_block(op, ((Queue *)op)->maker != 0 ? "close" : "detach");
 }
 
 /* ***** send and receive ***** */
@@ -602,7 +973,7 @@ send_payload(Queue *self, const mqc_payload *payload, long type, int64_t patienc
                                                .attempt = send_attempt,
                                                .context = &message,
                                                .patience = patience,
-                                               .on_signal_raises = self->on_signal_raises,
+                                               .on_signal_raises = self->manners.on_signal_raises,
                                                .large = payload->size > MQC_LARGE,
                                            });
     if (message.buffer != &scratch.message) {
@@ -616,6 +987,15 @@ send_payload(Queue *self, const mqc_payload *payload, long type, int64_t patienc
     return error;
 }
 
+static int
+read_type(PyObject *msg_type, long *type)
+{
+    if (msg_type == NULL) {
+        return 0;
+    }
+    return mqc_read_long(msg_type, "msg_type", 1, LONG_MAX, "1 or more, within a C long", type);
+}
+
 static PyObject *
 put_item(Queue *self, PyObject *item, int64_t patience, PyObject *msg_type, PyObject *protocol)
 {
@@ -624,8 +1004,7 @@ put_item(Queue *self, PyObject *item, int64_t patience, PyObject *msg_type, PyOb
     int error;
     long type = 1;
 
-    if (msg_type != NULL &&
-        mqc_read_long(msg_type, "msg_type", 1, LONG_MAX, "1 or more, within a C long", &type) < 0) {
+    if (read_type(msg_type, &type) < 0) {
         return NULL;
     }
     if (atomic_load_explicit(&self->gate.closed, memory_order_relaxed)) {
@@ -645,18 +1024,52 @@ put_item(Queue *self, PyObject *item, int64_t patience, PyObject *msg_type, PyOb
     return NULL;
 }
 
+/* What a reader asks for: one type, 0 for any, or any but one (flags = MSG_EXCEPT). With
+ * MSG_COPY the number is a place in the queue. After the call it is the type that came. */
+typedef struct {
+    long type;
+    int flags;
+} selection;
+
 static int
-receive_message(Queue *self, incoming *message, int64_t patience)
+read_selection(PyObject *msg_type, PyObject *exclude, selection *wanted)
+{
+    int excluding;
+
+    if (msg_type != NULL && mqc_read_long(msg_type, "msg_type", LONG_MIN, LONG_MAX,
+                                          "within a C long", &wanted->type) < 0) {
+        return -1;
+    }
+    if (exclude == NULL) {
+        return 0;
+    }
+    excluding = PyObject_IsTrue(exclude);
+    if (excluding > 0 && wanted->type < 1) { /* the kernel would ignore MSG_EXCEPT */
+        PyObject *value = PyLong_FromLong(wanted->type);
+        if (value != NULL) {
+            mqc_raise_value("msg_type", value, "1 or more where exclude=True");
+            Py_DECREF(value);
+        }
+        return -1;
+    }
+    wanted->flags = excluding > 0 ? MSG_EXCEPT : 0;
+    return excluding < 0 ? -1 : 0;
+}
+
+/* Wait for one message or more; -1 with an exception where there is none. */
+static int
+receive(Queue *self, mqc_attempt attempt, void *context, int large, int64_t patience,
+        const char *operation)
 {
     mqc_state *state = &self->state->common;
     int error = mqc_move(state, &(mqc_transfer){
                                     .gate = &self->gate,
                                     .direction = MQC_GET,
-                                    .attempt = receive_attempt,
-                                    .context = message,
+                                    .attempt = attempt,
+                                    .context = context,
                                     .patience = patience,
-                                    .on_signal_raises = self->on_signal_raises,
-                                    .large = message->capacity > MQC_LARGE,
+                                    .on_signal_raises = self->manners.on_signal_raises,
+                                    .large = large,
                                 });
 
     if (error == 0) {
@@ -666,7 +1079,7 @@ receive_message(Queue *self, incoming *message, int64_t patience)
         PyErr_SetNone(state->Empty);
     }
     else if (error > 0) {
-        mqc_raise("get", error, (PyObject *)self, NULL);
+        mqc_raise(operation, error, (PyObject *)self, NULL);
     }
     return -1;
 }
@@ -688,10 +1101,10 @@ start_with_longest(Queue *self, incoming *message)
     return 0;
 }
 
-/* The bytes of one message, whose type is asked for and returned in *type. Never inlined: the
- * buffer must be off the stack while the serializer runs, which may get from a queue itself. */
+/* The bytes of one message that is asked for. Never inlined: the buffer must be off the stack
+ * while the serializer runs, which may get from a queue itself. */
 static Py_NO_INLINE PyObject *
-receive_bytes(Queue *self, int64_t patience, long *type)
+receive_bytes(Queue *self, int64_t patience, selection *wanted)
 {
     union {
         message_buffer message; /* for the alignment */
@@ -702,16 +1115,19 @@ receive_bytes(Queue *self, int64_t patience, long *type)
         .buffer = &scratch.message,
         .scratch = &scratch.message,
         .capacity = MQC_SCRATCH,
-        .type = *type,
+        .most = INT_MAX, /* kernel.msgmax is an int */
+        .type = wanted->type,
+        .flags = wanted->flags,
     };
     PyObject *bytes = NULL;
 
     if (start_with_longest(self, &message) < 0) {
         return NULL;
     }
-    if (receive_message(self, &message, patience) == 0) {
+    if (receive(self, receive_attempt, &message, message.capacity > MQC_LARGE, patience,
+                message.flags & MSG_COPY ? "peek" : "get") == 0) {
         bytes = PyBytes_FromStringAndSize(message.buffer->text, message.size);
-        *type = message.buffer->type;
+        wanted->type = message.buffer->type;
     }
     if (message.buffer != &scratch.message) {
         atomic_store_explicit(&self->longest, message.capacity, memory_order_relaxed);
@@ -720,19 +1136,183 @@ receive_bytes(Queue *self, int64_t patience, long *type)
     return bytes;
 }
 
-static PyObject *
-get_item(Queue *self, int64_t patience, PyObject *msg_type)
+static inline PyObject *
+get_item(Queue *self, int64_t patience, selection *wanted)
 {
-    PyObject *bytes;
-    long type = 0;
+    PyObject *bytes = receive_bytes(self, patience, wanted);
 
-    if (msg_type != NULL &&
-        mqc_read_long(msg_type, "msg_type", LONG_MIN, LONG_MAX, "within a C long", &type) < 0) {
+    return mqc_decode(&self->state->common, &self->serializer, (PyObject *)self, bytes, "msg_type",
+                      wanted->type);
+}
+
+/* An item with its type. */
+static PyObject *
+get_message(Queue *self, int64_t patience, selection *wanted)
+{
+    PyObject *item = get_item(self, patience, wanted);
+
+    return mqc_message(&self->state->common, item, wanted->type);
+}
+
+static int
+send_one(void *context, const mqc_payload *payload, int may_sleep)
+{
+    outgoing *message = context;
+
+    message->size = (size_t)payload->size;
+    memcpy(message->buffer->text, payload->data, message->size);
+    return send_attempt(message, may_sleep);
+}
+
+/* Send what is in the outbox, whose messages are copied into one buffer by turns. Returns what
+ * mqc_move returns. */
+static int
+send_outbox(Queue *self, mqc_outbox *outbox, long type, int64_t patience)
+{
+    size_t longest = mqc_outbox_longest(outbox);
+    outgoing message = {.id = self->id};
+    int error = never_fits(self->id, longest);
+
+    if (error != 0) {
+        return error;
+    }
+    message.buffer = malloc(sizeof(message_buffer) + longest);
+    if (message.buffer == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    message.buffer->type = type;
+    outbox->send = send_one;
+    outbox->context = &message;
+    error = mqc_move(&self->state->common, &(mqc_transfer){
+                                               .gate = &self->gate,
+                                               .direction = MQC_PUT,
+                                               .attempt = mqc_send_batch,
+                                               .context = outbox,
+                                               .patience = patience,
+                                               .on_signal_raises = self->manners.on_signal_raises,
+                                               .large = 1,
+                                           });
+    free(message.buffer);
+    if (error == EAGAIN) {
+        int never = never_fits(self->id, (size_t)outbox->payloads[outbox->next].size);
+        error = never != 0 ? never : error;
+    }
+    return error;
+}
+
+static PyObject *
+put_items(Queue *self, PyObject *items, int64_t patience, PyObject *msg_type, PyObject *protocol)
+{
+    mqc_state *state = &self->state->common;
+    mqc_outbox outbox = {NULL};
+    PyObject *result = NULL;
+    long type = 1;
+
+    if (read_type(msg_type, &type) < 0) {
         return NULL;
     }
-    bytes = receive_bytes(self, patience, &type);
-    return mqc_decode(&self->state->common, &self->serializer, (PyObject *)self, bytes, "msg_type",
-                      type);
+    if (atomic_load(&self->gate.closed)) {
+        mqc_raise("put", EBADF, (PyObject *)self, NULL);
+        return NULL;
+    }
+    if (mqc_outbox_fill(state, &self->serializer, items, protocol, &outbox) == 0) {
+        int error = outbox.count == 0 ? 0 : send_outbox(self, &outbox, type, patience);
+        result = mqc_outbox_result(state, (PyObject *)self, &outbox, error);
+    }
+    mqc_outbox_clear(&outbox);
+    return result;
+}
+
+/* What a batch of messages is received by. */
+typedef struct {
+    int id;
+    selection wanted;
+    mqc_inbox *inbox;
+    int all; /* no number was asked for: take what is there */
+} batch;
+
+/* After the first message, see how many are behind it. */
+static void
+count_the_rest(const batch *receiving)
+{
+    struct msqid_ds status;
+
+    if (receiving->all && receiving->inbox->count == 0 &&
+        system_stat(receiving->id, &status) == 0) {
+        receiving->inbox->most = 1 + status.msg_qnum;
+    }
+}
+
+static int
+receive_one(void *context, mqc_slot *slot, size_t capacity, int may_sleep)
+{
+    const batch *receiving = context;
+    /* The slot is laid out as a message_buffer from its place on. */
+    ssize_t size =
+        system_receive(receiving->id, &slot->place, capacity, receiving->wanted.type,
+                       receiving->wanted.flags | (MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT));
+
+    if (size >= 0) {
+        slot->size = (size_t)size;
+        count_the_rest(receiving);
+        return 0;
+    }
+    if (errno == ENOMSG) {
+        return EAGAIN;
+    }
+    return removed_or(errno);
+}
+
+static PyObject *
+get_items(Queue *self, size_t most, int64_t patience, const selection *wanted)
+{
+    mqc_inbox inbox = {
+        .receive = receive_one,
+        .capacity = atomic_load(&self->longest),
+        .most = most > 0 ? most : 1,
+    };
+    batch receiving = {.id = self->id, .wanted = *wanted, .inbox = &inbox, .all = most == 0};
+    PyObject *items = NULL;
+
+    inbox.context = &receiving;
+    if (receive(self, mqc_receive_batch, &inbox, 1, patience, "get") == 0) {
+        items = mqc_inbox_decode(&self->state->common, &self->serializer, (PyObject *)self, &inbox,
+                                 "msg_type");
+    }
+    free(inbox.memory);
+    return items;
+}
+
+/* Receive a message that fits into the view; one that does not stays in the queue. It takes a
+ * detour, as msgrcv(2) puts the type before the text. */
+static int
+receive_into(Queue *self, const Py_buffer *view, int64_t patience, selection *wanted, ssize_t *size)
+{
+    size_t room = (size_t)view->len;
+    incoming message = {
+        .id = self->id,
+        .capacity = room < MQC_SCRATCH ? room : MQC_SCRATCH,
+        .most = room,
+        .type = wanted->type,
+        .flags = wanted->flags,
+    };
+    int result;
+
+    message.buffer = malloc(sizeof(message_buffer) + message.capacity);
+    if (message.buffer == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    result = receive(self, receive_attempt, &message, message.capacity > MQC_LARGE, patience,
+                     "get_into");
+    if (result == 0) {
+        memcpy(view->buf, message.buffer->text, (size_t)message.size);
+        wanted->type = message.buffer->type;
+        *size = message.size;
+    }
+    free(message.buffer);
+    return result;
 }
 
 PyDoc_STRVAR(Queue_put_doc,
@@ -789,7 +1369,7 @@ Queue_put_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject
 }
 
 PyDoc_STRVAR(Queue_get_doc,
-             "get($self, /, block=True, msg_type=0, *, timeout=None)\n--\n\n"
+             "get($self, /, block=True, msg_type=0, *, timeout=None, exclude=False)\n--\n\n"
              "Remove and return an item; see msgrcv(2). The timeout goes by keyword only: the\n"
              "second argument is msg_type.\n"
              "\n"
@@ -797,43 +1377,248 @@ PyDoc_STRVAR(Queue_get_doc,
              ":param msg_type: 0 for the oldest message, N > 0 for the oldest of type N, N < 0\n"
              "    for the oldest of the lowest type that is at most -N; within a C long\n"
              ":param timeout: seconds to wait, None for ever; ignored if block is false\n"
+             ":param exclude: True for the oldest of any type but msg_type, which must then be\n"
+             "    1 or more; this is MSG_EXCEPT\n"
              ":raises queue.Empty: there was none in time\n"
              ":raises DecodeError: the serializer refused the message, which .data holds\n"
              ":raises QueueError: INVALID_VALUE, INTERRUPTED, INVALID_DESCRIPTOR,\n"
              "    NO_PERMISSIONS, NO_SYSTEM_RESOURCES, ERROR (no signal is free)\n"
              ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
 
+/* Read the arguments that get and receive have in common. */
+static inline int
+parse_get(Queue *self, const mqc_parameters *parameters, PyObject *const *args, Py_ssize_t nargs,
+          PyObject *kwnames, int64_t *patience, selection *wanted)
+{
+    PyObject *values[4] = {NULL};
+
+    if (mqc_parse(&self->state->common, parameters, args, nargs, kwnames, values) < 0 ||
+        mqc_read_patience(values[0], values[2], patience) < 0) {
+        return -1;
+    }
+    return read_selection(values[1], values[3], wanted);
+}
+
 static PyObject *
 Queue_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     static const mqc_parameters parameters = {
-        "get", 0, 2, 3, {MQC_BLOCK, MQC_MSG_TYPE, MQC_TIMEOUT}};
+        "get", 0, 2, 4, {MQC_BLOCK, MQC_MSG_TYPE, MQC_TIMEOUT, MQC_EXCLUDE}};
     Queue *self = (Queue *)op;
-    PyObject *values[3] = {NULL};
+    selection wanted = {0, 0};
     int64_t patience;
 
-    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
-        mqc_read_patience(values[0], values[2], &patience) < 0) {
+    if (parse_get(self, &parameters, args, nargs, kwnames, &patience, &wanted) < 0) {
         return NULL;
     }
-    return get_item(self, patience, values[1]);
+    return get_item(self, patience, &wanted);
 }
 
 PyDoc_STRVAR(Queue_get_nowait_doc,
-             "get_nowait($self, /, msg_type=0)\n--\n\n"
+             "get_nowait($self, /, msg_type=0, *, exclude=False)\n--\n\n"
              "Remove and return an item, or raise queue.Empty: get(block=False).\n");
 
 static PyObject *
 Queue_get_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    static const mqc_parameters parameters = {"get_nowait", 0, 1, 1, {MQC_MSG_TYPE}};
+    static const mqc_parameters parameters = {"get_nowait", 0, 1, 2, {MQC_MSG_TYPE, MQC_EXCLUDE}};
+    Queue *self = (Queue *)op;
+    PyObject *values[2] = {NULL};
+    selection wanted = {0, 0};
+
+    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
+        read_selection(values[0], values[1], &wanted) < 0) {
+        return NULL;
+    }
+    return get_item(self, 0, &wanted);
+}
+
+PyDoc_STRVAR(Queue_receive_doc,
+             "receive($self, /, block=True, msg_type=0, *, timeout=None, exclude=False)\n--\n\n"
+             "Remove an item and return it with its type, as Message(item, msg_type).\n"
+             "\n"
+             "Everything else is as in get().\n");
+
+static PyObject *
+Queue_receive(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const mqc_parameters parameters = {
+        "receive", 0, 2, 4, {MQC_BLOCK, MQC_MSG_TYPE, MQC_TIMEOUT, MQC_EXCLUDE}};
+    Queue *self = (Queue *)op;
+    selection wanted = {0, 0};
+    int64_t patience;
+
+    if (parse_get(self, &parameters, args, nargs, kwnames, &patience, &wanted) < 0) {
+        return NULL;
+    }
+    return get_message(self, patience, &wanted);
+}
+
+PyDoc_STRVAR(Queue_put_many_doc,
+             "put_many($self, /, items, block=True, msg_type=1, pickle_protocol=1, *, "
+             "timeout=None)\n--\n\n"
+             "Put the items in their order, and return how many were put.\n"
+             "\n"
+             "All are serialized, and their sizes looked at, before the first is sent: one that\n"
+             "cannot be changes nothing. Where the time runs out, fewer are put than were given.\n"
+             "\n"
+             ":param items: an iterable of items\n"
+             ":param block: False to put what there is room for at once\n"
+             ":param msg_type: 1 to the largest C long, the same for all\n"
+             ":param pickle_protocol: for PickleSerializer only\n"
+             ":param timeout: seconds for all of them, None for ever; ignored if block is false\n"
+             ":raises queue.Full: there was no room for any\n"
+             ":raises QueueError: as put(); like every exception while they are sent, it says\n"
+             "    by its attribute count how many were put\n"
+             ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
+
+static PyObject *
+Queue_put_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const mqc_parameters parameters = {
+        "put_many", 1, 4, 5, {MQC_ITEMS, MQC_BLOCK, MQC_MSG_TYPE, MQC_PROTOCOL, MQC_TIMEOUT}};
+    Queue *self = (Queue *)op;
+    PyObject *values[5] = {NULL};
+    int64_t patience;
+
+    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
+        mqc_read_patience(values[1], values[4], &patience) < 0) {
+        return NULL;
+    }
+    return put_items(self, values[0], patience, values[2], values[3]);
+}
+
+PyDoc_STRVAR(Queue_get_many_doc,
+             "get_many($self, /, max_items=None, block=True, msg_type=0, *, timeout=None, "
+             "exclude=False)\n--\n\n"
+             "Wait for a message, take it and those behind it that are there, and return the list\n"
+             "of their items.\n"
+             "\n"
+             ":param max_items: 1 or more; None for as many as the queue holds when the first\n"
+             "    has come\n"
+             ":param block: False to raise queue.Empty at once where there is none\n"
+             ":param msg_type: what to take, as in get()\n"
+             ":param timeout: seconds to wait for the first, None for ever; ignored if block is\n"
+             "    false\n"
+             ":param exclude: as in get()\n"
+             ":raises queue.Empty: there was none in time\n"
+             ":raises DecodeError: the serializer refused messages; items are those that it took,\n"
+             "    failures a DecodeError for each that it refused\n"
+             ":raises QueueError: as get()\n"
+             ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
+
+static PyObject *
+Queue_get_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const mqc_parameters parameters = {
+        "get_many", 0, 3, 5, {MQC_MAX_ITEMS, MQC_BLOCK, MQC_MSG_TYPE, MQC_TIMEOUT, MQC_EXCLUDE}};
+    Queue *self = (Queue *)op;
+    PyObject *values[5] = {NULL};
+    selection wanted = {0, 0};
+    int64_t patience;
+    long most = 0;
+
+    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
+        mqc_read_most(values[0], &most) < 0 ||
+        mqc_read_patience(values[1], values[3], &patience) < 0 ||
+        read_selection(values[2], values[4], &wanted) < 0) {
+        return NULL;
+    }
+    return get_items(self, (size_t)most, patience, &wanted);
+}
+
+PyDoc_STRVAR(Queue_get_into_doc,
+             "get_into($self, /, buffer, block=True, msg_type=0, *, timeout=None, exclude=False)\n"
+             "--\n\n"
+             "Receive a message's bytes into a buffer, past the serializer, and return\n"
+             "(size, msg_type).\n"
+             "\n"
+             ":param buffer: a writable, contiguous buffer, such as a bytearray; what lies behind\n"
+             "    the message stays as it was\n"
+             ":param block: False to raise queue.Empty at once where there is none\n"
+             ":param msg_type: what to take, as in get()\n"
+             ":param timeout: seconds to wait, None for ever; ignored if block is false\n"
+             ":param exclude: as in get()\n"
+             ":raises queue.Empty: there was none in time\n"
+             ":raises QueueError: TOO_BIG_MESSAGE if the message is longer than the buffer, and\n"
+             "    then it stays in the queue; else as get()\n"
+             ":raises TypeError, BufferError: no such buffer\n"
+             ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
+
+static PyObject *
+Queue_get_into(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const mqc_parameters parameters = {
+        "get_into", 1, 3, 5, {MQC_BUFFER, MQC_BLOCK, MQC_MSG_TYPE, MQC_TIMEOUT, MQC_EXCLUDE}};
+    Queue *self = (Queue *)op;
+    PyObject *values[5] = {NULL};
+    selection wanted = {0, 0};
+    Py_buffer view;
+    ssize_t size = 0;
+    int64_t patience;
+    int result;
+
+    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
+        mqc_read_patience(values[1], values[3], &patience) < 0 ||
+        read_selection(values[2], values[4], &wanted) < 0 ||
+        PyObject_GetBuffer(values[0], &view, PyBUF_WRITABLE) < 0) {
+        return NULL;
+    }
+    result = receive_into(self, &view, patience, &wanted, &size);
+    PyBuffer_Release(&view);
+    return result < 0 ? NULL : Py_BuildValue("nl", (Py_ssize_t)size, wanted.type);
+}
+
+/* The next item of an iteration, which ends when the queue is closed or removed. */
+static PyObject *
+Queue_next(PyObject *op)
+{
+    Queue *self = (Queue *)op;
+    selection wanted = {0, 0};
+    PyObject *item;
+
+    if (self->id >= 0 && atomic_load(&self->gate.closed)) {
+        return NULL;
+    }
+    item = get_item(self, MQC_FOREVER, &wanted);
+    if (item == NULL && self->id >= 0) {
+        mqc_end_iteration();
+    }
+    return item;
+}
+
+PyDoc_STRVAR(Queue_peek_doc,
+             "peek($self, /, index=0)\n--\n\n"
+             "Return Message(item, msg_type) of a message that stays in the queue; see MSG_COPY\n"
+             "in msgrcv(2).\n"
+             "\n"
+             "By the time it returns, another reader may have taken the message.\n"
+             "\n"
+             ":param index: 0 for the oldest message of any type, 1 for the next, up to the\n"
+             "    largest C long\n"
+             ":raises queue.Empty: the queue holds no more than index messages\n"
+             ":raises DecodeError: the serializer refused the message, which .data holds; here\n"
+             "    it stays in the queue as well\n"
+             ":raises QueueError: INVALID_VALUE (a negative index), INVALID_DESCRIPTOR,\n"
+             "    NO_PERMISSIONS, TOO_BIG_MESSAGE (kernel.msgmax was lowered since it was sent),\n"
+             "    NO_SYSTEM_RESOURCES, ERROR (a kernel without MSG_COPY; os_errno is ENOSYS)\n");
+
+static PyObject *
+Queue_peek(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const mqc_parameters parameters = {"peek", 0, 1, 1, {MQC_INDEX}};
     Queue *self = (Queue *)op;
     PyObject *values[1] = {NULL};
+    selection wanted = {0, MSG_COPY};
 
     if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0) {
         return NULL;
     }
-    return get_item(self, 0, values[0]);
+    if (values[0] != NULL && mqc_read_long(values[0], "index", 0, LONG_MAX,
+                                           "0 or more, within a C long", &wanted.type) < 0) {
+        return NULL;
+    }
+    return get_message(self, 0, &wanted);
 }
 
 /* ***** attributes ***** */
@@ -874,6 +1659,104 @@ Queue_qattr(PyObject *op, PyObject *Py_UNUSED(ignored))
     }
     return Py_BuildValue("{sksk}", "size", (unsigned long)status.msg_qnum, "max_bytes",
                          (unsigned long)status.msg_qbytes);
+}
+
+PyDoc_STRVAR(Queue_stat_doc,
+             "stat($self, /)\n--\n\n"
+             "Return all that the kernel says of the queue, as a QueueStat; see msgctl(2).\n"
+             "\n"
+             ":raises QueueError: INVALID_DESCRIPTOR, NO_PERMISSIONS\n");
+
+static PyObject *
+Queue_stat(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Queue *self = (Queue *)op;
+    PyObject *class, *result;
+    struct msqid_ds status;
+
+    if (read_status(self, &status) < 0) {
+        return NULL;
+    }
+    class = mqc_import("sysvmq._system", "QueueStat");
+    if (class == NULL) {
+        return NULL;
+    }
+    result = PyObject_CallFunction(
+        class, "kkkkikkkkllLLL", (unsigned long)status.msg_perm.uid,
+        (unsigned long)status.msg_perm.gid, (unsigned long)status.msg_perm.cuid,
+        (unsigned long)status.msg_perm.cgid, (int)(status.msg_perm.mode & 0777), key_of(&status),
+        (unsigned long)status.msg_qnum, (unsigned long)status.msg_cbytes,
+        (unsigned long)status.msg_qbytes, (long)status.msg_lspid, (long)status.msg_lrpid,
+        (long long)status.msg_stime, (long long)status.msg_rtime, (long long)status.msg_ctime);
+    Py_DECREF(class);
+    return result;
+}
+
+PyDoc_STRVAR(Queue_set_doc,
+             "set($self, /, *, mode=None, uid=None, gid=None, max_bytes=None)\n--\n\n"
+             "Change the queue for everybody; see IPC_SET in msgctl(2). None leaves a thing as\n"
+             "it is.\n"
+             "\n"
+             ":param mode: permission bits, 0 to 0o777\n"
+             ":param uid: the owner's user, 0 to 4294967294; the creator keeps his rights\n"
+             ":param gid: the owner's group, 0 to 4294967294\n"
+             ":param max_bytes: bytes that the messages in the queue may have together, 1 to\n"
+             "    kernel.msgmnb, beyond it with CAP_SYS_RESOURCE. What is queued stays, even if\n"
+             "    it is more\n"
+             ":raises QueueError: NO_PERMISSIONS (not the owner, nor the creator, nor root; or\n"
+             "    max_bytes is over the limit), INVALID_VALUE, INVALID_DESCRIPTOR\n"
+             ":raises TypeError: an argument of the wrong type\n"
+             "\n"
+             "The kernel knows no change of one thing alone: two processes that set at the same\n"
+             "time may undo each other's changes. Who waits on the queue goes on waiting, or\n"
+             "goes on where there is room now.\n");
+
+static int
+read_change(PyObject *value, const char *parameter, long low, long high, const char *range,
+            long *result)
+{
+    return value == Py_None ? 0 : mqc_read_long(value, parameter, low, high, range, result);
+}
+
+/* The error of set(), with what was asked for. */
+static void
+raise_set(Queue *self, int error, const changes *wanted)
+{
+    PyObject *detail = Py_BuildValue("lll", wanted->uid, wanted->gid, wanted->max_bytes);
+
+    if (detail != NULL) {
+        mqc_raise("set", error, (PyObject *)self, detail);
+        Py_DECREF(detail);
+    }
+}
+
+static PyObject *
+Queue_set(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"mode", "uid", "gid", "max_bytes", NULL};
+    Queue *self = (Queue *)op;
+    PyObject *mode = Py_None, *uid = Py_None, *gid = Py_None, *max_bytes = Py_None;
+    changes wanted = {-1, -1, -1, -1};
+    int error;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OOOO:set", names, &mode, &uid, &gid,
+                                     &max_bytes) ||
+        read_change(mode, "mode", 0, 0777, "permission bits, 0 to 0o777", &wanted.mode) < 0 ||
+        read_change(uid, "uid", 0, MOST_USER, "0 to 4294967294", &wanted.uid) < 0 ||
+        read_change(gid, "gid", 0, MOST_USER, "0 to 4294967294", &wanted.gid) < 0 ||
+        read_change(max_bytes, "max_bytes", 1, LONG_MAX, "1 or more", &wanted.max_bytes) < 0) {
+        return NULL;
+    }
+    error = mqc_hold(&self->gate);
+    if (error == 0) {
+        error = system_set(self->id, &wanted);
+        mqc_unhold(&self->gate);
+    }
+    if (error != 0) {
+        raise_set(self, error, &wanted);
+        return NULL;
+    }
+    Py_RETURN_NONE;
 }
 
 PyDoc_STRVAR(Queue_qsize_doc,
@@ -962,6 +1845,24 @@ Queue_get_maxmsgsize(PyObject *op, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+Queue_get_on_signal(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyUnicode_FromString(((Queue *)op)->manners.on_signal_raises ? "raise" : "retry");
+}
+
+static PyObject *
+Queue_get_trusted(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((Queue *)op)->manners.trusted);
+}
+
+static PyObject *
+Queue_get_spin_us(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong((long)(((Queue *)op)->gate.spin_ns / 1000));
+}
+
+static PyObject *
 Queue_get_closed(PyObject *op, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(atomic_load(&((Queue *)op)->gate.closed));
@@ -977,13 +1878,22 @@ static PyMethodDef Queue_methods[] = {
     METHOD(put_nowait, METH_FASTCALL | METH_KEYWORDS),
     METHOD(get, METH_FASTCALL | METH_KEYWORDS),
     METHOD(get_nowait, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(receive, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(put_many, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(get_many, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(get_into, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(peek, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(from_id, METH_VARARGS | METH_KEYWORDS | METH_CLASS),
     METHOD(qattr, METH_NOARGS),
+    METHOD(stat, METH_NOARGS),
+    METHOD(set, METH_VARARGS | METH_KEYWORDS),
     METHOD(qsize, METH_NOARGS),
     METHOD(empty, METH_NOARGS),
     METHOD(close, METH_NOARGS),
     METHOD(detach, METH_NOARGS),
     {"__enter__", Queue_enter, METH_NOARGS, Queue_enter_doc},
     {"__exit__", Queue_exit, METH_VARARGS, Queue_exit_doc},
+    {"__reduce__", Queue_reduce, METH_NOARGS, Queue_reduce_doc},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
      "Queue[T] is a queue whose items are of type T."},
     {NULL},
@@ -999,6 +1909,10 @@ static PyGetSetDef Queue_getset[] = {
      NULL},
     {"maxmsgsize", Queue_get_maxmsgsize, NULL,
      "The longest message in bytes: kernel.msgmax or max_bytes, whichever is less.", NULL},
+    {"on_signal", Queue_get_on_signal, NULL,
+     "What a signal does to a waiting call in the main thread: 'raise' or 'retry'.", NULL},
+    {"trusted", Queue_get_trusted, NULL, "Whether others' pickles are let in.", NULL},
+    {"spin_us", Queue_get_spin_us, NULL, "Microseconds to try again before sleeping.", NULL},
     {"closed", Queue_get_closed, NULL, "True once close() or detach() was called.", NULL},
     {NULL},
 };
@@ -1016,6 +1930,10 @@ static PyType_Slot Queue_slots[] = {
     {Py_tp_traverse, Queue_traverse},
     {Py_tp_clear, Queue_clear},
     {Py_tp_repr, Queue_repr},
+    {Py_tp_richcompare, Queue_richcompare},
+    {Py_tp_hash, Queue_hash},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, Queue_next},
     {Py_tp_methods, Queue_methods},
     {Py_tp_getset, Queue_getset},
     {Py_tp_members, Queue_members},
@@ -1027,6 +1945,128 @@ static PyType_Spec Queue_spec = {
     .basicsize = sizeof(Queue),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = Queue_slots,
+};
+
+/* ***** module functions ***** */
+
+PyDoc_STRVAR(sysvmq_ftok_doc,
+             "ftok($module, /, path, project_id)\n--\n\n"
+             "Return the key that ftok(3) makes of an existing file.\n"
+             "\n"
+             "It is made of the low 8 bits of the device and the low 16 of the inode: two files\n"
+             "may give one key, and a file that is made anew gives another. A number agreed\n"
+             "upon is a better key.\n"
+             "\n"
+             ":param path: str, bytes or path-like; the file must exist, and is not read\n"
+             ":param project_id: 1 to 255\n"
+             ":raises QueueError: DOES_NOT_EXIST (no such file), NO_PERMISSIONS, INVALID_VALUE\n"
+             ":raises TypeError, ValueError: no path, or one with a null character\n");
+
+static PyObject *
+sysvmq_ftok(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"path", "project_id", NULL};
+    PyObject *path = NULL, *project, *result = NULL;
+    long project_id;
+    key_t key;
+    int error;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O:ftok", names, PyUnicode_FSConverter, &path,
+                                     &project)) {
+        return NULL;
+    }
+    if (mqc_read_long(project, "project_id", 1, 255, "1 to 255", &project_id) < 0) {
+        Py_DECREF(path);
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    errno = 0;
+    key = ftok(PyBytes_AsString(path), (int)project_id);
+    error = key == -1 ? errno : 0; /* -1 is a key as well */
+    Py_END_ALLOW_THREADS
+    if (error != 0) {
+        mqc_raise("ftok", error, NULL, path);
+    }
+    else {
+        result = PyLong_FromUnsignedLong((uint32_t)key);
+    }
+    Py_DECREF(path);
+    return result;
+}
+
+PyDoc_STRVAR(sysvmq_remove_doc,
+             "remove($module, /, msqid)\n--\n\n"
+             "Remove a queue with all its messages from the kernel, by its id; see IPC_RMID in\n"
+             "msgctl(2).\n"
+             "\n"
+             "Everybody who waits on it is woken and raises INVALID_DESCRIPTOR. An open Queue\n"
+             "is removed by its close().\n"
+             "\n"
+             ":param msqid: 0 to 2147483647, as ipcs(1) and list_queues() show it\n"
+             ":raises QueueError: DOES_NOT_EXIST, NO_PERMISSIONS (only its owner, its creator\n"
+             "    or root may), INVALID_VALUE\n");
+
+static PyObject *
+sysvmq_remove(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"msqid", NULL};
+    PyObject *msqid;
+    long id;
+    int error;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:remove", names, &msqid) ||
+        read_id(msqid, &id) < 0) {
+        return NULL;
+    }
+    error = system_remove((int)id);
+    if (error != 0) {
+        raise_by_id("remove", error == EIDRM ? ENOENT : error, id);
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(sysvmq_limits_doc,
+             "limits($module, /)\n--\n\n"
+             "Return the system's limits, and how much of them is in use now, as a Limits; see\n"
+             "MSG_INFO in msgctl(2). It counts the queues of this IPC namespace.\n"
+             "\n"
+             ":raises QueueError: ERROR\n");
+
+static PyObject *
+sysvmq_limits(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+#ifndef __linux__
+    mqc_raise("limits", ENOSYS, NULL, NULL);
+    return NULL;
+#else
+    PyObject *class, *result;
+    struct msginfo information;
+
+    if (msgctl(0, MSG_INFO, (struct msqid_ds *)&information) < 0) {
+        mqc_raise("limits", errno, NULL, NULL);
+        return NULL;
+    }
+    class = mqc_import("sysvmq._system", "Limits");
+    if (class == NULL) {
+        return NULL;
+    }
+    /* MSG_INFO gives three fields another meaning than their names say. */
+    result = PyObject_CallFunction(class, "iiiiii", information.msgmax, information.msgmnb,
+                                   information.msgmni, information.msgpool, information.msgmap,
+                                   information.msgtql);
+    Py_DECREF(class);
+    return result;
+#endif
+}
+
+static PyMethodDef sysvmq_functions[] = {
+    {"ftok", (PyCFunction)(void (*)(void))sysvmq_ftok, METH_VARARGS | METH_KEYWORDS,
+     sysvmq_ftok_doc},
+    {"remove", (PyCFunction)(void (*)(void))sysvmq_remove, METH_VARARGS | METH_KEYWORDS,
+     sysvmq_remove_doc},
+    {"limits", sysvmq_limits, METH_NOARGS, sysvmq_limits_doc},
+    {NULL},
 };
 
 /* ***** exec, traverse, clear ***** */
@@ -1085,6 +2125,7 @@ static struct PyModuleDef sysvmq_module = {
     .m_name = "sysvmq._sysvmq",
     .m_doc = "System V message queues; use them through the package sysvmq.",
     .m_size = sizeof(module_state),
+    .m_methods = sysvmq_functions,
     .m_traverse = sysvmq_traverse,
     .m_clear = sysvmq_clear,
     .m_free = sysvmq_free,

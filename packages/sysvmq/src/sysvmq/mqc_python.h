@@ -31,6 +31,8 @@ enum {
     MQC_ITEMS,
     MQC_MAX_ITEMS,
     MQC_BUFFER,
+    MQC_EXCLUDE,
+    MQC_INDEX,
     MQC_WORDS,
 };
 
@@ -70,6 +72,7 @@ mqc_state_init(mqc_state *state)
         [MQC_MSG_TYPE] = "msg_type",   [MQC_PROTOCOL] = "pickle_protocol",
         [MQC_NAME] = "name",           [MQC_ITEMS] = "items",
         [MQC_MAX_ITEMS] = "max_items", [MQC_BUFFER] = "buffer",
+        [MQC_EXCLUDE] = "exclude",     [MQC_INDEX] = "index",
     };
 
     for (int i = 0; i < MQC_WORDS; i++) {
@@ -640,7 +643,8 @@ mqc_serializer_init(const mqc_state *state, mqc_serializer *serializer, PyObject
     return 0;
 }
 
-/* Whether its loads may run code that a message holds; -1 with an exception. */
+/* Whether its loads may run code that a message holds: then a queue that others write to is
+ * refused. -1 with an exception. */
 static int
 mqc_runs_code(const mqc_serializer *serializer)
 {
@@ -664,26 +668,41 @@ mqc_runs_code(const mqc_serializer *serializer)
     return runs_code;
 }
 
+/* The serializer's methods, and whether to be wary of who else may write to the queue: -1 with
+ * an exception. */
+static int
+mqc_serializer_prepare(const mqc_state *state, const mqc_manners *manners,
+                       mqc_serializer *serializer, PyObject *object)
+{
+    int wary;
+
+    if (mqc_serializer_init(state, serializer, object) < 0) {
+        return -1;
+    }
+    wary = manners->trusted ? 0 : mqc_runs_code(serializer);
+    if (wary < 0) {
+        mqc_serializer_clear(serializer);
+    }
+    return wary;
+}
+
 /* Who may put a message into a queue: its owner, its creator, and whom the mode lets. */
 typedef struct {
     uid_t owner, creator;
     mode_t mode;
 } mqc_writers;
 
-/* Returns EPERM if somebody else could have code run here by a message, 0 if not, -1 with an
- * exception. Root could do so in any case. */
+/* Instead of an errno: somebody else could have code run here by a message. */
+#define MQC_UNTRUSTED (-2)
+
+/* Whether anybody but this user can put messages there. Root could have code run anyway. */
 static int
-mqc_check_trust(const mqc_serializer *serializer, const mqc_writers *writers)
+mqc_others_write(const mqc_writers *writers)
 {
     uid_t user = geteuid();
-    int runs_code;
 
-    if ((writers->owner == user || writers->owner == 0) &&
-        (writers->creator == user || writers->creator == 0) && (writers->mode & 0022) == 0) {
-        return 0;
-    }
-    runs_code = mqc_runs_code(serializer);
-    return runs_code > 0 ? EPERM : runs_code;
+    return (writers->owner != user && writers->owner != 0) ||
+           (writers->creator != user && writers->creator != 0) || (writers->mode & 0022) != 0;
 }
 
 /* The bytes to send, and who keeps them alive. */

@@ -1,0 +1,131 @@
+"""Runs the callbacks of Queue.notify(). Imported only when it is used.
+
+The kernel leaves SIGEV_THREAD to the C library, and tells it by a netlink socket: a message on it is
+the cookie given to mq_notify(2), whose last byte the kernel has set. One thread listens for all
+queues of the process.
+"""
+
+import errno
+import os
+import secrets
+import socket
+import sys
+import threading
+from collections.abc import Callable
+
+from ._errors import system_error
+
+__all__ = ["expect", "forget"]
+
+# NOTIFY_COOKIE_LEN, NOTIFY_WOKENUP and NOTIFY_REMOVED of <linux/mqueue.h>.
+_COOKIE_BYTES = 32
+_WOKEN = 1
+
+
+class _Listener:
+    """A socket, the thread that reads from it, and who waits for what."""
+
+    def __init__(self) -> None:
+        self.callbacks: dict[bytes, Callable[[], object]] = {}
+        self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)
+        # mq_notify(2) reserves room for the cookie, and would sleep where there is none.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self.most = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2048
+        try:
+            threading.Thread(target=self._listen, name="posixmq notify", daemon=True).start()
+        except RuntimeError:  # no thread can be had, or no daemon in a subinterpreter
+            self.socket.close()
+            raise
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                cookie, (sender, _) = self.socket.recvfrom(_COOKIE_BYTES)
+            except OSError:
+                if self.socket.fileno() >= 0 and _is_open(self.socket):
+                    continue
+                _replace(self)  # somebody closed all descriptors of the process
+                return
+            if sender == 0 and len(cookie) == _COOKIE_BYTES:  # from the kernel
+                callback = self.callbacks.pop(cookie[:-1], None)
+                if callback is not None and cookie[-1] == _WOKEN:
+                    _run(callback)
+                callback = None  # it may hold a queue, which nothing else does
+
+
+def _is_open(listening: socket.socket) -> bool:
+    try:
+        return listening.family == socket.AF_NETLINK and listening.getsockname() is not None
+    except OSError:
+        return False
+
+
+def _run(callback: Callable[[], object]) -> None:
+    """Call it in a thread of its own."""
+    try:
+        threading.Thread(target=callback, daemon=True).start()
+    except RuntimeError:  # no thread can be had
+        if threading.main_thread().is_alive():  # and not because the interpreter ends
+            type_, value, traceback = sys.exc_info()
+            assert type_ is not None
+            threading.excepthook(
+                threading.ExceptHookArgs((type_, value, traceback, threading.current_thread()))
+            )
+
+
+_lock = threading.Lock()
+_listener: _Listener | None = None
+
+
+def expect(callback: Callable[[], object]) -> tuple[int, bytes]:
+    """Return what mq_notify(2) needs so that *callback* is run: a descriptor and a cookie."""
+    global _listener
+    with _lock:
+        if _listener is None:
+            _listener = _start()
+        if len(_listener.callbacks) >= _listener.most:
+            raise system_error(
+                errno.ENOSPC,
+                f"this process has asked {_listener.most} queues to notify it by a callback",
+            )
+        cookie = secrets.token_bytes(_COOKIE_BYTES)
+        _listener.callbacks[cookie[:-1]] = callback
+        return _listener.socket.fileno(), cookie
+
+
+def _start() -> _Listener:
+    try:
+        return _Listener()
+    except OSError as error:
+        number, reason = error.errno or errno.EIO, error.strerror
+    raise system_error(
+        number,
+        f"callbacks need a netlink socket, and this process may not have one: {reason}; a signal "
+        "number needs none",
+    )
+
+
+def forget(cookie: bytes) -> None:
+    """Take back what expect() returned."""
+    listener = _listener
+    if listener is not None:
+        listener.callbacks.pop(cookie[:-1], None)
+
+
+def _replace(listener: _Listener) -> None:
+    global _listener
+    with _lock:
+        if _listener is listener:
+            _listener = None
+
+
+def _start_anew() -> None:
+    """Forget in the child of a fork what the parent has asked for, and do not read its socket."""
+    global _listener, _lock
+    _lock = threading.Lock()
+    if _listener is not None:
+        _listener.socket.close()
+        _listener = None
+
+
+os.register_at_fork(after_in_child=_start_anew)

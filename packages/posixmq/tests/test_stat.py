@@ -1,0 +1,158 @@
+"""What stat() tells, against what the test itself has done to the queue."""
+
+import os
+import pickle
+import signal
+import threading
+import time
+
+import pytest
+
+import posixmq
+from posixmq import QueueError
+
+
+def test_stat_counts_messages_and_bytes(make):
+    q = make(maxsize=3, maxmsgsize=64, serializer=posixmq.RawSerializer)
+    assert (q.stat().size, q.stat().bytes) == (0, 0)
+    q.put(b"12345")
+    q.put(b"123")
+    found = q.stat()
+    assert (found.size, found.bytes) == (2, 8)
+    assert (found.max_size, found.max_msgbytes) == (3, 64)
+    q.get()
+    assert (q.stat().size, q.stat().bytes) == (1, 3)
+
+
+def test_stat_tells_owner_and_mode(make):
+    found = make(mode=0o640, serializer=posixmq.RawSerializer).stat()
+    assert (found.uid, found.gid, found.mode) == (os.geteuid(), os.getegid(), 0o640)
+
+
+def test_a_foreign_owner_and_a_new_mode_are_seen(q):
+    if os.geteuid() != 0:
+        pytest.skip("only root gives a queue away")
+    os.fchown(q.fileno(), 12345, 23456)
+    os.fchmod(q.fileno(), 0o604)
+    found = q.stat()
+    assert (found.uid, found.gid, found.mode) == (12345, 23456, 0o604)
+
+
+def test_stat_tells_whether_the_queue_has_a_name(q):
+    assert q.stat().linked is True
+    q.unlink()
+    assert q.stat().linked is False
+
+
+def test_an_anonymous_queue_has_no_name():
+    with posixmq.Queue.anonymous(1, 64) as q:
+        assert q.stat().linked is False
+
+
+@pytest.mark.slow
+def test_the_time_of_the_last_message_is_no_later_look(q):
+    """The kernel keeps whole seconds."""
+    created = q.stat().message_time
+    assert abs(created - time.time()) < 3
+    time.sleep(1.1)
+    q.put("x")
+    put = q.stat().message_time
+    assert put > created
+    time.sleep(1.1)
+    assert q.stat().message_time == put
+    assert q.stat().access_time > put, "the look before"
+    time.sleep(1.1)
+    q.get()
+    assert q.stat().message_time > put + 1
+
+
+def test_write_only_knows_all_but_what_a_reader_sees(q):
+    q.put("x")
+    with posixmq.Queue(q.name, create=False, readable=False) as writer:
+        found = writer.stat()
+    assert (found.size, found.max_size, found.uid) == (1, 4, os.geteuid())
+    assert found.bytes is found.notify_pid is found.notify_kind is found.notify_signal is None
+
+
+def test_read_only_sees_everything(q):
+    q.put("x")
+    with posixmq.Queue(q.name, create=False, writable=False) as reader:
+        assert None not in reader.stat()
+
+
+def test_who_wants_to_be_notified_is_seen(q):
+    found = q.stat()
+    assert (found.notify_pid, found.notify_kind, found.notify_signal) == (0, "", 0)
+    q.notify(signal.SIGUSR2)
+    found = q.stat()
+    assert found.notify_pid == os.getpid()
+    assert (found.notify_kind, found.notify_signal) == ("signal", signal.SIGUSR2)
+    q.notify(None)
+    q.notify(print)
+    found = q.stat()
+    assert (found.notify_pid, found.notify_kind) == (os.getpid(), "thread")
+    q.notify(None)
+    assert q.stat().notify_pid == 0
+
+
+def test_stat_is_a_plain_tuple_that_pickles(q):
+    found = q.stat()
+    assert pickle.loads(pickle.dumps(found)) == found
+    assert type(found) is posixmq.QueueStat
+    assert type(found).__module__ == "posixmq"
+    assert isinstance(found, tuple) and found._asdict()["max_size"] == 4
+
+
+def test_a_closed_queue_has_no_status(q):
+    q.close()
+    with pytest.raises(QueueError, match="it is closed") as caught:
+        q.stat()
+    assert caught.value.errno == QueueError.INVALID_DESCRIPTOR
+
+
+def test_a_queue_never_opened_has_no_status():
+    with pytest.raises(QueueError, match="not open"):
+        posixmq.Queue.__new__(posixmq.Queue).stat()
+
+
+def test_stat_while_others_close_ends_in_an_answer_or_an_error(make):
+    """Never in the status of a file that took the number over."""
+    for _ in range(20):
+        q = make(maxsize=1, maxmsgsize=64)
+        wrong = []
+
+        def look(q=q, wrong=wrong):
+            try:
+                while True:
+                    if q.stat().max_msgbytes != 64:
+                        wrong.append("another queue")
+            except QueueError as error:
+                if error.errno != QueueError.INVALID_DESCRIPTOR or error.os_errno != 9:
+                    wrong.append(error)
+
+        threads = [threading.Thread(target=look) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        q.unlink()
+        q.close()
+        os.close(os.open(os.devnull, os.O_RDONLY))
+        for thread in threads:
+            thread.join()
+        assert wrong == []
+
+
+def test_looking_asking_and_pickling_leave_nothing_behind(q, growth):
+    def work(times):
+        for _ in range(times):
+            q.stat()
+            q.notify(signal.SIGUSR1)
+            for refused in (signal.SIGUSR1, print):
+                with pytest.raises(QueueError):
+                    q.notify(refused)
+            q.notify(None)
+            pickle.dumps(q)
+            with pytest.raises(TypeError):
+                q.notify("x")
+
+    blocks, size = growth(work, 100)
+    assert blocks < 50 and size < 200_000
