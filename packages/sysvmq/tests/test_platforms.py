@@ -24,7 +24,7 @@ NAMES = {"freebsd14": "kern.ipc.msg", "darwin": "compiled into the kernel"}
 @pytest.mark.parametrize("platform", list(NAMES))
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.EPERM, errno.ENOSPC])
 def test_a_refusal_elsewhere_names_that_system_s_limits(platform, number):
-    call = f"_explain.failure('open', {number}, None, (5, 9000, True, False))"
+    call = f"_explain.failure('open', {number}, None, (5, 9000))"
     text = said(platform, call)
     assert NAMES[platform] in text
     assert not [word for word in LINUX if word in text], text
