@@ -26,6 +26,7 @@ DIST = ROOT / "dist"
 FOLDERS = {"posixmq": "posixmq", "sysvmq": "sysvmq", "ipcqueue": "ipcqueue-meta"}
 SIBLINGS = {"posixmq": "sysvmq", "sysvmq": "posixmq"}
 TWINS = ["mqc_wait.h", "mqc_python.h", "serializers.py", "_errors.py"]
+HOWTOS = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docs/howto-*.md"))]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 
 # The newest hypothesis with a wheel: free-threaded and newest Pythons have none of the latest.
@@ -116,7 +117,11 @@ def lint(session: nox.Session) -> None:
     fix = "--fix" in session.posargs
     session.run("ruff", "check", *(["--fix"] if fix else []), ".")
     session.run("ruff", "format", *([] if fix else ["--check"]), ".")
-    sources = [str(p) for top in ("packages", "benchmarks") for p in (ROOT / top).rglob("*.[ch]")]
+    sources = [
+        str(p)
+        for top in ("packages", "benchmarks", "docs/examples")
+        for p in (ROOT / top).rglob("*.[ch]")
+    ]
     session.run("clang-format", *(["-i"] if fix else ["--dry-run", "--Werror"]), *sources)
     check_twins(session)
     check_version(session)
@@ -283,6 +288,7 @@ def tests_meta(session: nox.Session) -> None:
         "packages/ipcqueue-meta/README.md",
         "README.md",
         "docs/tutorial.md",
+        *HOWTOS,
     )
 
 
@@ -297,6 +303,21 @@ def tests_freethreaded(session: nox.Session, name: str) -> None:
     look = f"import sys, {name}; assert not sys._is_gil_enabled()"
     run_outside(session, "python", "-I", "-W", "error", "-c", look)
     pytest_alone(session, name)
+
+
+@nox.session(requires=["build"])
+def faults(session: nox.Session) -> None:
+    """Kill, stop, starve and fill: every message is accounted for (`-- --full` for all sizes)."""
+    session.install("pytest>=9,<10")
+    install_wheels(session, *SIBLINGS)
+    pytest(session, "faults")
+
+
+@nox.session(requires=["build"])
+def soak(session: nox.Session) -> None:
+    """Move messages at full rate while workers are killed (`-- --minutes 60`)."""
+    install_wheels(session, *SIBLINGS)
+    run_outside(session, "python", "-I", ROOT / "faults/soak.py", *session.posargs)
 
 
 # ------------------------------------------------------------------------ other systems

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from ._errors import QueueError, system_error
@@ -280,7 +281,7 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-_EXPLAIN = {
+_EXPLAIN: dict[str, Callable[[str, int, Any, Any], str]] = {
     "argument": _argument,
     "open": _open,
     "trust": _trust,

@@ -1,0 +1,143 @@
+"""The examples of the how-to pages do what the pages say; the pages show the very files."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ipcqueue import posixmq
+
+DOCS = Path(__file__).parents[3] / "docs"
+EXAMPLES = DOCS / "examples"
+
+pytestmark = pytest.mark.skipif(not EXAMPLES.exists(), reason="no docs/examples: not a clone")
+
+
+def test_every_example_is_shown_by_a_page_and_every_page_shows_what_exists():
+    pages = {path.name: path.read_text() for path in DOCS.glob("howto-*.md")}
+    shown = re.findall(r"\(examples/([^)]+)\)", "".join(pages.values()))
+    included = re.findall(r"\{literalinclude\} examples/(\S+)", "".join(pages.values()))
+    there = {path.name for path in EXAMPLES.iterdir() if path.is_file()}
+    assert set(shown) == there
+    assert set(included) <= there
+
+
+def test_workers_log_through_the_server(name, start, run, until, tmp_path):
+    log = tmp_path / "all.log"
+    run(EXAMPLES / "log_worker.py", name)  # before there is a server
+    server = start(EXAMPLES / "log_server.py", name, log)
+    workers = [start(EXAMPLES / "log_worker.py", name) for _ in range(2)]
+    pids = [worker.pid for worker in workers if worker.wait(30) == 0]
+    until(lambda: log.exists() and log.read_text().count("KeyError: 'no such key'") == 3)
+    server.terminate()
+    out, err = server.communicate(timeout=30)
+    assert (server.returncode, out, err) == (0, "", "")
+    for pid in pids:
+        assert f" {pid} INFO {EXAMPLES / 'log_worker.py'} has started\n" in log.read_text()
+        assert f" {pid} ERROR something failed\nTraceback" in log.read_text()
+
+
+def test_the_server_stops_behind_what_is_in_the_queue(name, start, run, until, tmp_path):
+    log = tmp_path / "all.log"
+    server = start(EXAMPLES / "log_server.py", name, log)
+    until(lambda: log.exists())
+    for _ in range(4):
+        run(EXAMPLES / "log_worker.py", name)
+    server.send_signal(signal.SIGTERM)
+    server.communicate(timeout=30)
+    with posixmq.Queue(name, create=False) as q:
+        left = q.qsize()
+    assert log.read_text().count("has started") * 2 + left == 8
+
+
+def test_the_patient_ones_lose_nothing_where_the_others_do(name, run):
+    script = f"""
+    sys.path.insert(0, {str(EXAMPLES)!r})
+    from log_patient import PatientHandler, PatientListener
+
+    kept = []
+    class Keep(logging.Handler):
+        def emit(self, record):
+            kept.append(record.getMessage())
+
+    q = posixmq.Queue(sys.argv[1], maxsize=2)
+    listener = PatientListener(q, Keep())
+    logger = logging.getLogger("patient")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(PatientHandler(q))
+    listener.start()
+    for number in range(500):
+        logger.info("%d", number)
+    listener.stop()
+    assert kept == [str(number) for number in range(500)], len(kept)
+
+    start = time.monotonic()
+    logging.raiseExceptions = False
+    for number in range(3):
+        logger.info("nobody listens")
+    assert 1 <= time.monotonic() - start < 20
+    threading.Timer(0.2, q.get).start()
+    listener.enqueue_sentinel()
+    assert q.qsize() == 2
+    """
+    run(script, name)
+
+
+def test_processes_are_handed_queues(run):
+    assert run(EXAMPLES / "hand_over.py") == "[0, 1, 4, 9, 16]\n"
+
+
+def test_workers_of_an_executor_report_through_a_queue(run):
+    expected = "['0 taken', '1 taken', '2 taken']\n[0, 1, 4]\n"
+    assert run(EXAMPLES / "executor.py") == expected
+
+
+def test_the_event_loop_hears_the_queue_and_signals(name, start):
+    loop = start(EXAMPLES / "event_loop.py", name)
+    assert loop.stdout.readline() == "ready\n"
+    with posixmq.Queue(name, create=False, serializer=json, readable=False) as q:
+        for number in range(3):
+            q.put({"number": number})
+            assert loop.stdout.readline() == f"job {{'number': {number}}}\n"
+    loop.terminate()
+    out, err = loop.communicate(timeout=30)
+    assert (loop.returncode, out, err) == (0, "", "")
+
+
+AS_SYSTEMD_STARTS = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "jobs.socket"}
+os.execv(sys.executable, [sys.executable, "-I", sys.argv[2]])
+"""
+
+
+def test_a_service_works_on_the_queue_that_systemd_passes(name, until):
+    """systemd opens it read-only and non-blocking; the service waits all the same."""
+    with posixmq.Queue(name, 3, 64, serializer=json) as q:
+        with posixmq.Queue(name, writable=False, serializer=json) as passed:
+            os.set_blocking(passed.fileno(), False)
+            command = [sys.executable, "-I", "-c", AS_SYSTEMD_STARTS, str(passed.fileno())]
+            service = subprocess.Popen(
+                [*command, str(EXAMPLES / "listen.py")],
+                pass_fds=[passed.fileno()],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        with service:
+            q.put({"job": 1})
+            assert service.stdout.readline() == "jobs.socket {'job': 1}\n"
+            until(lambda: service.poll() is not None or sleeping(service.pid))
+            q.put("stop")
+            assert service.communicate(timeout=30) == ("", "")
+    assert service.returncode == 0
+
+
+def sleeping(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
