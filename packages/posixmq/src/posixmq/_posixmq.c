@@ -10,13 +10,24 @@
 #define _GNU_SOURCE /* sched_getaffinity, SIGEV_THREAD_ID */
 #define PY_SSIZE_T_CLEAN
 
+#ifdef __APPLE__
+#error "macOS has no POSIX message queues; its System V queues are in the package sysvmq"
+#endif
+
 #include <Python.h>
 
 #include <fcntl.h>        /* O_CREAT and the like */
-#include <linux/mqueue.h> /* struct mq_attr as the kernel lays it out */
+#include <mqueue.h>       /* struct mq_attr, which libc has as the kernel lays it out */
 #include <poll.h>         /* waiting on a descriptor that somebody made non-blocking */
+#include <stdio.h>        /* snprintf */
 #include <structmember.h> /* T_PYSSIZET for the weak reference list */
 #include <sys/stat.h>     /* fchmod */
+#ifdef __FreeBSD__
+#include <sys/param.h> /* which module.h needs */
+
+#include <sys/module.h> /* modfind */
+#include <sys/syscall.h>
+#endif
 
 #define MQC_PACKAGE "posixmq"
 #define MQC_SIGNAL_VARIABLE "POSIXMQ_SIGNAL"
@@ -46,26 +57,70 @@ typedef struct {
     PyObject *weakrefs;
 } Queue;
 
-/* MQ_PRIO_MAX of <limits.h>, the kernel's fixed value. */
+/* MQ_PRIO_MAX of <limits.h> less one, the kernel's fixed value. */
+#ifdef __FreeBSD__
+#define MOST_PRIORITY 63
+#define PRIORITY_RANGE "0 to 63 (MQ_PRIO_MAX - 1)"
+#else
 #define MOST_PRIORITY 32767
 #define PRIORITY_RANGE "0 to 32767 (MQ_PRIO_MAX - 1)"
+#endif
 
 static struct PyModuleDef posixmq_module;
 
 /* ***** system calls ***** */
 
-/* They go through syscall(2) because glibc's wrappers would tie the wheel to its version 2.34
- * or later. The kernel wants the name without the slash that mq_overview(7) asks for. */
+/* They go through syscall(2): on Linux because glibc's wrappers would tie the wheel to its
+ * version 2.34 or later, on FreeBSD because those hide the descriptor in a structure. */
+
+#ifdef __FreeBSD__
+typedef struct timespec mq_timespec;
+#define SYS_mq_open SYS_kmq_open
+#define SYS_mq_unlink SYS_kmq_unlink
+#define SYS_mq_getsetattr SYS_kmq_setattr
+#define SYS_mq_notify SYS_kmq_notify
+#define MQC_SYS_mq_timedsend SYS_kmq_timedsend
+#define MQC_SYS_mq_timedreceive SYS_kmq_timedreceive
+#else
+typedef struct mqc_timespec mq_timespec;
+#endif
 
 /* A deadline long past: the call returns ETIMEDOUT where it would block. O_NONBLOCK would be
  * seen by every process that shares the open file description. */
-static const struct mqc_timespec LONG_PAST;
+static const mq_timespec LONG_PAST;
+
+/* Linux wants the name without the slash that mq_overview(7) asks for, FreeBSD with it. */
+static const char *
+kernel_name(const char *name)
+{
+#ifdef __FreeBSD__
+    return name;
+#else
+    return name + 1;
+#endif
+}
+
+/* Whether the kernel knows these calls. FreeBSD has them in a module; where it is not loaded,
+ * a call would not return ENOSYS but end the process with SIGSYS. */
+static int
+system_has_queues(void)
+{
+#ifdef __FreeBSD__
+    return modfind("mqueuefs") >= 0;
+#else
+    return 1;
+#endif
+}
 
 static int
 system_open(const char *name, int flags, mode_t mode, struct mq_attr *attributes, int *fd)
 {
-    long result = syscall(SYS_mq_open, name + 1, flags, mode, attributes);
+    long result;
 
+    if (!system_has_queues()) {
+        return ENOSYS;
+    }
+    result = syscall(SYS_mq_open, kernel_name(name), flags, mode, attributes);
     if (result < 0) {
         return errno;
     }
@@ -76,7 +131,10 @@ system_open(const char *name, int flags, mode_t mode, struct mq_attr *attributes
 static int
 system_unlink(const char *name)
 {
-    return syscall(SYS_mq_unlink, name + 1) < 0 ? errno : 0;
+    if (!system_has_queues()) {
+        return ENOSYS;
+    }
+    return syscall(SYS_mq_unlink, kernel_name(name)) < 0 ? errno : 0;
 }
 
 static int
@@ -84,6 +142,8 @@ system_getattr(int fd, struct mq_attr *attributes)
 {
     return syscall(SYS_mq_getsetattr, fd, NULL, attributes) < 0 ? errno : 0;
 }
+
+#ifdef __linux__
 
 /* statx(2), whose layout is the same everywhere and which needs no newer glibc than mq_open. */
 #ifndef SYS_statx
@@ -108,6 +168,9 @@ enum {
     CONTEXT_CREATE = 6,        /* FSCONFIG_CMD_CREATE */
 };
 
+#endif /* __linux__ */
+
+/* As statx(2) lays it out. */
 struct system_time {
     int64_t seconds;
     uint32_t nanoseconds;
@@ -128,14 +191,37 @@ struct system_status {
 static int
 system_status(int fd, struct system_status *status)
 {
+#ifdef __linux__
     return syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATUS_BASIC, status) < 0 ? errno : 0;
+#else
+    struct stat found;
+
+    if (fstat(fd, &found) < 0) {
+        return errno;
+    }
+    *status = (struct system_status){
+        .links = 1, /* which FreeBSD does not tell, nor the inode */
+        .uid = found.st_uid,
+        .gid = found.st_gid,
+        .mode = (uint16_t)found.st_mode,
+        .inode = (uint64_t)found.st_ino,
+        .access = {.seconds = found.st_atime},
+        .change = {.seconds = found.st_ctime},
+        .modification = {.seconds = found.st_mtime},
+        .major = (uint32_t)((uint64_t)found.st_dev >> 32),
+        .minor = (uint32_t)found.st_dev,
+    };
+    return 0;
+#endif
 }
 
 /* As a call of its own, fcntl(2) asks for glibc 2.28. */
 static int
 system_fcntl(int fd, int command, int argument)
 {
-#ifdef SYS_fcntl64
+#ifndef __linux__
+    return fcntl(fd, command, argument);
+#elif defined(SYS_fcntl64)
     return (int)syscall(SYS_fcntl64, fd, command, argument);
 #else
     return (int)syscall(SYS_fcntl, fd, command, argument);
@@ -145,6 +231,11 @@ system_fcntl(int fd, int command, int argument)
 static int
 system_notify(int fd, const struct sigevent *event)
 {
+#ifndef __linux__
+    if (event != NULL && event->sigev_notify == SIGEV_THREAD) {
+        return ENOSYS; /* what the kernel writes to a socket is Linux's own */
+    }
+#endif
     return syscall(SYS_mq_notify, fd, event) < 0 ? errno : 0;
 }
 
@@ -153,6 +244,10 @@ system_notify(int fd, const struct sigevent *event)
 static int
 system_mount(int *folder)
 {
+#ifndef __linux__
+    (void)folder;
+    return ENOSYS;
+#else
     int context = (int)syscall(SYS_fsopen, "mqueue", CONTEXT_CLOSE_ON_EXEC);
     int mount = -1;
     int error = 0;
@@ -172,6 +267,7 @@ system_mount(int *folder)
     }
     close(context);
     return error;
+#endif
 }
 
 /* A descriptor that came from elsewhere may be non-blocking: then poll(2) sleeps. */
@@ -194,7 +290,7 @@ static int
 send_attempt(void *context, int may_sleep)
 {
     const outgoing *message = context;
-    const struct mqc_timespec *timeout = may_sleep ? NULL : &LONG_PAST;
+    const mq_timespec *timeout = MQC_SLEEPS(may_sleep) ? NULL : &LONG_PAST;
 
     for (;;) {
         if (syscall(MQC_SYS_mq_timedsend, message->fd, message->data, message->size,
@@ -204,7 +300,7 @@ send_attempt(void *context, int may_sleep)
         if (errno == ETIMEDOUT) {
             return EAGAIN;
         }
-        if (errno != EAGAIN || !may_sleep) {
+        if (errno != EAGAIN || !MQC_SLEEPS(may_sleep)) {
             return errno;
         }
         if (sleep_on_descriptor(message->fd, POLLOUT) != 0) {
@@ -225,7 +321,7 @@ static int
 receive_attempt(void *context, int may_sleep)
 {
     incoming *message = context;
-    const struct mqc_timespec *timeout = may_sleep ? NULL : &LONG_PAST;
+    const mq_timespec *timeout = MQC_SLEEPS(may_sleep) ? NULL : &LONG_PAST;
 
     for (;;) {
         message->size = syscall(MQC_SYS_mq_timedreceive, message->fd, message->buffer,
@@ -236,7 +332,7 @@ receive_attempt(void *context, int may_sleep)
         if (errno == ETIMEDOUT) {
             return EAGAIN;
         }
-        if (errno != EAGAIN || !may_sleep) {
+        if (errno != EAGAIN || !MQC_SLEEPS(may_sleep)) {
             return errno;
         }
         if (sleep_on_descriptor(message->fd, POLLIN) != 0) {
@@ -1567,7 +1663,7 @@ Queue_richcompare(PyObject *op, PyObject *other, int operation)
         !PyObject_TypeCheck(other, self->state->Queue)) {
         Py_RETURN_NOTIMPLEMENTED;
     }
-    if (self->maxmsgsize > 0 && that->maxmsgsize > 0) {
+    if (self->inode != 0 && that->inode != 0) { /* FreeBSD does not tell it */
         equal = self->inode == that->inode && self->device == that->device;
     }
     return PyBool_FromLong(operation == Py_EQ ? equal : !equal);
@@ -1579,7 +1675,7 @@ Queue_hash(PyObject *op)
     const Queue *self = (Queue *)op;
     hashfunc by_identity = PyType_GetSlot(&PyBaseObject_Type, Py_tp_hash);
 
-    return self->maxmsgsize > 0 ? (Py_hash_t)(self->inode & LONG_MAX) : by_identity(op);
+    return self->inode != 0 ? (Py_hash_t)(self->inode & LONG_MAX) : by_identity(op);
 }
 
 /* ***** looking ***** */
@@ -1601,6 +1697,10 @@ look_at(int fd, queue_look *look)
     if (error == 0) {
         error = system_status(fd, &look->status);
     }
+#ifndef __linux__ /* there is no such text */
+    look->length = -1;
+    return error;
+#endif
     if (error == 0) {
         look->length = pread(fd, look->text, sizeof(look->text), 0);
         if (look->length < 0 && errno != EBADF) { /* EBADF: opened for writing only */
@@ -1992,6 +2092,11 @@ posixmq_exec(PyObject *module)
     if (mqc_state_init(&state->common) < 0) {
         return -1;
     }
+#ifdef MQC_POLLS /* for the tests, which look where a call waits */
+    if (PyModule_AddIntConstant(module, "_polls", 1) < 0) {
+        return -1;
+    }
+#endif
     state->Queue = (PyTypeObject *)PyType_FromModuleAndSpec(module, &Queue_spec, NULL);
     if (state->Queue == NULL) {
         return -1;

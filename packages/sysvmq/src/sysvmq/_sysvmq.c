@@ -15,13 +15,16 @@
 #include <structmember.h> /* T_PYSSIZET for the weak reference list */
 #include <sys/ipc.h>
 #include <sys/msg.h>
+#ifndef __linux__
+#include <sys/sysctl.h> /* instead of IPC_INFO */
+#endif
 
 #define MQC_PACKAGE "sysvmq"
 #define MQC_SIGNAL_VARIABLE "SYSVMQ_SIGNAL"
 #define MQC_SPIN_VARIABLE "SYSVMQ_SPIN_US"
 #include "mqc_python.h"
 
-/* Linux's own, which not every libc names. */
+/* Linux's own, which not every libc names; system_receive refuses them elsewhere. */
 #ifndef MSG_EXCEPT
 #define MSG_EXCEPT 020000
 #endif
@@ -74,14 +77,22 @@ removed_or(int error)
     return error == EINVAL ? EIDRM : error;
 }
 
-/* The longest message that this system allows: kernel.msgmax. */
+/* The longest message that this system allows, LONG_MAX where it does not say: kernel.msgmax, on
+ * FreeBSD kern.ipc.msgmax. macOS has no name for it. */
 static long
 system_msgmax(void)
 {
+#ifdef __linux__
     struct msginfo information;
 
     /* IPC_INFO needs no permission. */
     return msgctl(0, IPC_INFO, (struct msqid_ds *)&information) < 0 ? LONG_MAX : information.msgmax;
+#else
+    int limit;
+    size_t size = sizeof(limit);
+
+    return sysctlbyname("kern.ipc.msgmax", &limit, &size, NULL, 0) < 0 ? LONG_MAX : limit;
+#endif
 }
 
 static int
@@ -97,16 +108,22 @@ static int
 system_look(int id, struct msqid_ds *status)
 {
     int error = system_stat(id, status);
+#ifdef __linux__
     int found;
+#endif
 
     if (error != EACCES) {
         return error;
     }
+#ifndef __linux__
+    return error;
+#else
     found = msgctl(id, MSG_STAT_ANY, status);
     if (found < 0) {
         return errno == EINVAL ? EACCES : errno; /* an older kernel: what IPC_STAT said stands */
     }
     return found == id ? 0 : EIDRM;
+#endif
 }
 
 static long
@@ -119,7 +136,26 @@ capacity(const struct msqid_ds *status)
 static unsigned long
 key_of(const struct msqid_ds *status)
 {
+#if defined(__linux__)
     return (uint32_t)status->msg_perm.__key;
+#elif defined(__APPLE__)
+    return (uint32_t)status->msg_perm._key;
+#else
+    return (uint32_t)status->msg_perm.key;
+#endif
+}
+
+/* msgrcv(2), which other systems than Linux give no flag to look at a message or to except one. */
+static ssize_t
+system_receive(int id, void *buffer, size_t size, long type, int flags)
+{
+#ifndef __linux__
+    if (flags & (MSG_EXCEPT | MSG_COPY)) {
+        errno = ENOSYS;
+        return -1;
+    }
+#endif
+    return msgrcv(id, buffer, size, type, flags);
 }
 
 static int
@@ -221,7 +257,8 @@ send_attempt(void *context, int may_sleep)
             return error;
         }
     }
-    if (msgsnd(message->id, message->buffer, message->size, may_sleep ? 0 : IPC_NOWAIT) == 0) {
+    if (msgsnd(message->id, message->buffer, message->size,
+               MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT) == 0) {
         return 0;
     }
     error = errno;
@@ -284,8 +321,9 @@ receive_attempt(void *context, int may_sleep)
     int error;
 
     for (;;) {
-        message->size = msgrcv(message->id, message->buffer, message->capacity, message->type,
-                               message->flags | (may_sleep ? 0 : IPC_NOWAIT));
+        message->size =
+            system_receive(message->id, message->buffer, message->capacity, message->type,
+                           message->flags | (MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT));
         if (message->size >= 0) {
             return 0;
         }
@@ -1211,8 +1249,9 @@ receive_one(void *context, mqc_slot *slot, size_t capacity, int may_sleep)
 {
     const batch *receiving = context;
     /* The slot is laid out as a message_buffer from its place on. */
-    ssize_t size = msgrcv(receiving->id, &slot->place, capacity, receiving->wanted.type,
-                          receiving->wanted.flags | (may_sleep ? 0 : IPC_NOWAIT));
+    ssize_t size =
+        system_receive(receiving->id, &slot->place, capacity, receiving->wanted.type,
+                       receiving->wanted.flags | (MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT));
 
     if (size >= 0) {
         slot->size = (size_t)size;
@@ -1997,6 +2036,10 @@ PyDoc_STRVAR(sysvmq_limits_doc,
 static PyObject *
 sysvmq_limits(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
+#ifndef __linux__
+    mqc_raise("limits", ENOSYS, NULL, NULL);
+    return NULL;
+#else
     PyObject *class, *result;
     struct msginfo information;
 
@@ -2014,6 +2057,7 @@ sysvmq_limits(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
                                    information.msgtql);
     Py_DECREF(class);
     return result;
+#endif
 }
 
 static PyMethodDef sysvmq_functions[] = {
@@ -2035,6 +2079,11 @@ sysvmq_exec(PyObject *module)
     if (mqc_state_init(&state->common) < 0) {
         return -1;
     }
+#ifdef MQC_POLLS /* for the tests, which look where a call waits */
+    if (PyModule_AddIntConstant(module, "_polls", 1) < 0) {
+        return -1;
+    }
+#endif
     state->Queue = (PyTypeObject *)PyType_FromModuleAndSpec(module, &Queue_spec, NULL);
     if (state->Queue == NULL) {
         return -1;

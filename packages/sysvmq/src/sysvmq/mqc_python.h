@@ -860,22 +860,24 @@ mqc_thread_destroy(PyObject *capsule)
 {
     mqc_thread *thread = PyCapsule_GetPointer(capsule, NULL);
 
+#ifndef MQC_POLLS
     /* A child of fork inherits this record but not the timer. */
     if (thread->has_timer && thread->forks == mqc_forks) {
         syscall(SYS_timer_delete, thread->timer);
     }
+#endif
     PyMem_Free(thread);
 }
 
 /* This thread's number, asked for once a thread and again in the child of a fork. */
-static pid_t
+static mqc_tid_t
 mqc_tid(void)
 {
-    static _Thread_local pid_t tid;
+    static _Thread_local mqc_tid_t tid;
     static _Thread_local unsigned forks;
 
     if (tid == 0 || forks != mqc_forks) {
-        tid = (pid_t)syscall(SYS_gettid);
+        tid = mqc_thread_number();
         forks = mqc_forks;
     }
     return tid;
@@ -885,7 +887,7 @@ mqc_tid(void)
 static int
 mqc_in_main_thread(void)
 {
-    return mqc_tid() == getpid();
+    return mqc_is_first_thread(mqc_tid());
 }
 
 static PyObject *
@@ -947,7 +949,7 @@ typedef struct {
     int large; /* the work alone is worth releasing the GIL */
 } mqc_transfer;
 
-enum { MQC_TRY, MQC_SPIN, MQC_SLEEP };
+enum { MQC_TRY, MQC_SPIN, MQC_SLEEP, MQC_SLEEP_ON };
 
 /* One step of the wait, inside the gate and without the GIL. The main thread returns to Python
  * between steps, as a handler whose signal arrived during a spin must not wait for the message;
@@ -968,7 +970,10 @@ mqc_step_once(const mqc_transfer *transfer, int step, int64_t spin_end, int64_t 
         error = mqc_spin_on(transfer->gate, spin, transfer->attempt, transfer->context, slice_end,
                             spin_end);
     }
-    if (error == EAGAIN && (step == MQC_SLEEP || !thread->is_main)) {
+    if (error == EAGAIN && (step >= MQC_SLEEP || !thread->is_main)) {
+#ifdef MQC_POLLS
+        thread->sleeps_on = step == MQC_SLEEP_ON;
+#endif
         error = mqc_sleep_until(transfer->gate, spin, transfer->attempt, transfer->context,
                                 deadline, thread);
     }
@@ -1021,9 +1026,11 @@ mqc_step_inside(const mqc_state *state, const mqc_transfer *transfer, int step, 
         return -1;
     }
     thread = PyCapsule_GetPointer(record, NULL);
+#ifndef MQC_POLLS
     if (atomic_load(&mqc_signal) == 0) { /* getenv(3) is safe from os.environ under the GIL */
         atomic_store(&mqc_wanted_signal, mqc_environment_number(MQC_SIGNAL_VARIABLE));
     }
+#endif
     error = mqc_enter(transfer->gate, &waiter, thread->tid);
     if (error == 0) {
         Py_BEGIN_ALLOW_THREADS
@@ -1074,14 +1081,17 @@ mqc_move_slowly(const mqc_state *state, const mqc_transfer *transfer, int error)
         if (error == EINPROGRESS) {
             spin_end = mqc_spin_end(transfer->gate, spin, deadline);
         }
-        if (error != 0 && transfer->patience != 0) {
+        if (error == MQC_LOOK) {
+            step = MQC_SLEEP_ON;
+        }
+        else if (error != 0 && transfer->patience != 0) {
             step = mqc_now() < spin_end ? MQC_SPIN : MQC_SLEEP;
         }
         error = mqc_step_inside(state, transfer, step, spin_end, deadline);
-        if (error == EAGAIN && (transfer->patience == 0 || step == MQC_SLEEP)) {
+        if (error == EAGAIN && (transfer->patience == 0 || step >= MQC_SLEEP)) {
             return error;
         }
-        if (error != EAGAIN && error != EINTR && error != EINPROGRESS) {
+        if (error != EAGAIN && error != EINTR && error != EINPROGRESS && error != MQC_LOOK) {
             return error;
         }
     }
