@@ -930,28 +930,36 @@ typedef struct {
 
 enum { MQC_TRY, MQC_SPIN, MQC_SLEEP };
 
+/* Where a wait stands: its step, the one that was last where it stopped, and when its spin and
+ * the whole of it end. */
+typedef struct {
+    int step;
+    int64_t spin_end, deadline;
+} mqc_progress;
+
 /* One step of the wait, inside the gate and without the GIL. The main thread returns to Python
  * between steps, as a handler whose signal arrived during a spin must not wait for the message;
  * the others go from spin to sleep in one. */
 static int
-mqc_step_once(const mqc_transfer *transfer, int step, int64_t spin_end, int64_t deadline,
-              mqc_thread *thread)
+mqc_step_once(const mqc_transfer *transfer, mqc_progress *progress, mqc_thread *thread)
 {
     mqc_spin *spin = &transfer->gate->spin[transfer->direction];
+    int64_t spin_end = progress->spin_end;
     int error = EAGAIN;
 
-    if (step == MQC_TRY) {
+    if (progress->step == MQC_TRY) {
         return transfer->attempt(transfer->context, 0);
     }
-    if (step == MQC_SPIN && spin_end > 0) {
+    if (progress->step == MQC_SPIN && spin_end > 0) {
         int64_t look = mqc_now() + MQC_LOOK_NS;
         int64_t slice_end = thread->is_main && look < spin_end ? look : spin_end;
         error = mqc_spin_on(transfer->gate, spin, transfer->attempt, transfer->context, slice_end,
                             spin_end);
     }
-    if (error == EAGAIN && (step == MQC_SLEEP || !thread->is_main)) {
+    if (error == EAGAIN && (progress->step == MQC_SLEEP || !thread->is_main)) {
+        progress->step = MQC_SLEEP;
         error = mqc_sleep_until(transfer->gate, spin, transfer->attempt, transfer->context,
-                                deadline, thread);
+                                progress->deadline, thread);
     }
     return error;
 }
@@ -959,14 +967,13 @@ mqc_step_once(const mqc_transfer *transfer, int step, int64_t spin_end, int64_t 
 /* A batch that made progress begins its wait anew, with a spin, and without the GIL in between:
  * but the main thread looks for signals every millisecond. */
 static int
-mqc_step(const mqc_transfer *transfer, int step, int64_t spin_end, int64_t deadline,
-         mqc_thread *thread)
+mqc_step(const mqc_transfer *transfer, mqc_progress *progress, mqc_thread *thread)
 {
     mqc_spin *spin = &transfer->gate->spin[transfer->direction];
     int64_t look = 0;
 
     for (;;) {
-        int error = mqc_step_once(transfer, step, spin_end, deadline, thread);
+        int error = mqc_step_once(transfer, progress, thread);
         int64_t now;
         if (error != EINPROGRESS) {
             return error;
@@ -975,7 +982,7 @@ mqc_step(const mqc_transfer *transfer, int step, int64_t spin_end, int64_t deadl
         if (atomic_load(&transfer->gate->closed)) {
             return EBADF;
         }
-        if (now >= deadline) {
+        if (now >= progress->deadline) {
             return EAGAIN;
         }
         if (look == 0) {
@@ -984,14 +991,13 @@ mqc_step(const mqc_transfer *transfer, int step, int64_t spin_end, int64_t deadl
         else if (thread->is_main && now >= look) {
             return EINPROGRESS;
         }
-        step = MQC_SPIN;
-        spin_end = mqc_spin_end(transfer->gate, spin, deadline);
+        progress->step = MQC_SPIN;
+        progress->spin_end = mqc_spin_end(transfer->gate, spin, progress->deadline);
     }
 }
 
 static int
-mqc_step_inside(const mqc_state *state, const mqc_transfer *transfer, int step, int64_t spin_end,
-                int64_t deadline)
+mqc_step_inside(const mqc_state *state, const mqc_transfer *transfer, mqc_progress *progress)
 {
     PyObject *record = mqc_this_thread(state);
     mqc_thread *thread;
@@ -1008,7 +1014,7 @@ mqc_step_inside(const mqc_state *state, const mqc_transfer *transfer, int step, 
     error = mqc_enter(transfer->gate, &waiter, thread->tid);
     if (error == 0) {
         Py_BEGIN_ALLOW_THREADS
-        error = mqc_step(transfer, step, spin_end, deadline, thread);
+        error = mqc_step(transfer, progress, thread);
         if (error == EINTR && atomic_load(&transfer->gate->closed)) {
             error = EBADF; /* that was close(), not a signal of the program's own */
         }
@@ -1037,11 +1043,15 @@ static int
 mqc_move_slowly(const mqc_state *state, const mqc_transfer *transfer, int error)
 {
     mqc_spin *spin = &transfer->gate->spin[transfer->direction];
-    int64_t deadline =
-        transfer->patience == MQC_FOREVER ? MQC_FOREVER : mqc_deadline(transfer->patience);
-    int64_t spin_end = transfer->patience == 0 ? 0 : mqc_spin_end(transfer->gate, spin, deadline);
-    int step = MQC_TRY;
+    mqc_progress progress = {
+        .step = MQC_TRY,
+        .deadline =
+            transfer->patience == MQC_FOREVER ? MQC_FOREVER : mqc_deadline(transfer->patience),
+    };
 
+    if (transfer->patience != 0) {
+        progress.spin_end = mqc_spin_end(transfer->gate, spin, progress.deadline);
+    }
     for (;;) {
         if (error == EINTR) {
             int stop = mqc_handle_signals(transfer);
@@ -1053,13 +1063,13 @@ mqc_move_slowly(const mqc_state *state, const mqc_transfer *transfer, int error)
             return -1;
         }
         if (error == EINPROGRESS) {
-            spin_end = mqc_spin_end(transfer->gate, spin, deadline);
+            progress.spin_end = mqc_spin_end(transfer->gate, spin, progress.deadline);
         }
         if (error != 0 && transfer->patience != 0) {
-            step = mqc_now() < spin_end ? MQC_SPIN : MQC_SLEEP;
+            progress.step = mqc_now() < progress.spin_end ? MQC_SPIN : MQC_SLEEP;
         }
-        error = mqc_step_inside(state, transfer, step, spin_end, deadline);
-        if (error == EAGAIN && (transfer->patience == 0 || step == MQC_SLEEP)) {
+        error = mqc_step_inside(state, transfer, &progress);
+        if (error == EAGAIN && (transfer->patience == 0 || progress.step == MQC_SLEEP)) {
             return error;
         }
         if (error != EAGAIN && error != EINTR && error != EINPROGRESS) {
