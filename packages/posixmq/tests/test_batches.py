@@ -2,6 +2,8 @@
 
 import time
 
+from posixmq import QueueError, RawSerializer
+
 
 def test_a_batch_larger_than_the_queue_goes_whole_however_slow_the_reader(make, background):
     """From the main thread, too, which wakes between the messages to look for signals."""
@@ -17,3 +19,49 @@ def test_a_batch_larger_than_the_queue_goes_whole_however_slow_the_reader(make, 
     reader = background(read)
     assert q.put_many(range(12)) == 12
     assert reader.result() == list(range(12))
+
+
+def test_get_many_takes_no_more_than_the_queue_holds(make, background):
+    """Writers that wait would hand over message after message, and it might never end."""
+    q = make(maxsize=2)
+    q.put_many("ab")
+    writer = background(q.put_many, "cdefgh").until_asleep()
+    got = q.get_many(max_items=10**6)
+    assert got == ["a", "b"]
+    while len(got) < 8:
+        more = q.get_many(timeout=20)
+        assert len(more) <= 2
+        got += more
+    assert writer.result() == 6
+    assert "".join(got) == "abcdefgh"
+
+
+def test_a_batch_that_never_blocks_sees_that_it_is_closed(
+    make, background, start_script, finish, until
+):
+    """Readers that keep up must not keep it from looking up."""
+    q = make(maxsize=10, maxmsgsize=16, serializer=RawSerializer)
+    reader = start_script(
+        """
+        q = Queue(sys.argv[1], serializer=RawSerializer)
+        print("ready", flush=True)
+        count = 0
+        while (got := q.get_many(timeout=60)) and got[-1] != b"end":
+            count += len(got)
+        print(count + len(got) - 1)
+        """,
+        q.name,
+    )
+    assert reader.stdout.readline() == "ready\n"
+    other = make(q.name, serializer=RawSerializer)
+    total = 200_000
+    writer = background(q.put_many, [b"x"] * total)
+    until(lambda: not other.empty())
+    started = time.monotonic()
+    q.close()
+    error = writer.failure()
+    assert writer.ended - started < 1
+    assert error.errno == QueueError.INVALID_DESCRIPTOR
+    assert error.count < total
+    other.put(b"end", timeout=60)
+    assert int(finish(reader)) == error.count

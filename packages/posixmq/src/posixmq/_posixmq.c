@@ -919,6 +919,7 @@ send_outbox(Queue *self, mqc_outbox *outbox, unsigned priority, int64_t patience
     }
     outbox->send = send_one;
     outbox->context = &message;
+    outbox->stretch = patience == 0 ? 0 : MQC_STRETCH;
     return mqc_move(&self->state->common, &(mqc_transfer){
                                               .gate = &self->gate,
                                               .direction = MQC_PUT,
@@ -1044,11 +1045,13 @@ receive_one(void *context, mqc_slot *slot, size_t capacity, int may_sleep)
 static PyObject *
 get_items(Queue *self, size_t most, int64_t patience)
 {
+    size_t held = (size_t)self->maxsize;
     mqc_inbox inbox = {
         .receive = receive_one,
         .context = self,
         .capacity = (size_t)self->maxmsgsize,
-        .most = most > 0 ? most : (size_t)self->maxsize,
+        /* Never more than the queue holds: writers that keep up would keep it from ending. */
+        .most = most > 0 && most < held ? most : held,
     };
     PyObject *items = NULL;
 
@@ -1227,7 +1230,7 @@ PyDoc_STRVAR(Queue_get_many_doc,
              "Wait for a message, take it and those behind it that are there, and return the list\n"
              "of their items.\n"
              "\n"
-             ":param max_items: 1 or more; None for maxsize\n"
+             ":param max_items: 1 or more; None for maxsize, and more are never taken at once\n"
              ":param block: False to raise queue.Empty at once where there is none\n"
              ":param timeout: seconds to wait for the first, None for ever; ignored if block is\n"
              "    false\n"

@@ -16,6 +16,7 @@
 #define MQC_SCRATCH 16384 /* a message up to this many bytes is received on the stack */
 #define MQC_SPIN_US 50    /* the default spin: what waking a sleeping process costs */
 #define MQC_MOST_SPIN_US 1000000
+#define MQC_STRETCH 256 /* messages of a batch between two looks at the clock and for close() */
 
 /* ***** module state ***** */
 
@@ -1124,11 +1125,13 @@ typedef struct {
     void *context;
     mqc_payload *payloads;
     size_t count, encoded;
-    size_t next; /* how many have gone */
+    size_t next;    /* how many have gone */
+    size_t stretch; /* how many may go without a look about, 0 for all */
 } mqc_outbox;
 
 /* Send as many as there is room for, sleeping for the first at most: 0 once all have gone,
- * EINPROGRESS where some have and the next would block. */
+ * EINPROGRESS where some have and the next would block, or a stretch has: readers that keep up
+ * must not keep it from seeing that time is up, a signal waits or the queue was closed. */
 static int
 mqc_send_batch(void *context, int may_sleep)
 {
@@ -1136,8 +1139,12 @@ mqc_send_batch(void *context, int may_sleep)
     size_t before = outbox->next;
 
     while (outbox->next < outbox->count) {
-        int error = outbox->send(outbox->context, &outbox->payloads[outbox->next],
-                                 may_sleep && outbox->next == before);
+        int error;
+        if (outbox->stretch > 0 && outbox->next - before == outbox->stretch) {
+            return EINPROGRESS;
+        }
+        error = outbox->send(outbox->context, &outbox->payloads[outbox->next],
+                             may_sleep && outbox->next == before);
         if (error != 0) {
             return error == EAGAIN && outbox->next > before ? EINPROGRESS : error;
         }
