@@ -1,8 +1,11 @@
 """put_many and get_many: whole batches inside C, in order, with every message accounted for."""
 
+import sys
 import time
 
-from posixmq import QueueError, RawSerializer
+import pytest
+
+from posixmq import DecodeError, QueueError, RawSerializer
 
 
 def test_a_batch_larger_than_the_queue_goes_whole_however_slow_the_reader(make, background):
@@ -65,3 +68,49 @@ def test_a_batch_that_never_blocks_sees_that_it_is_closed(
     assert error.count < total
     other.put(b"end", timeout=60)
     assert int(finish(reader)) == error.count
+
+
+class Picky:
+    """A serializer of bytes that refuses some of them."""
+
+    @staticmethod
+    def dumps(obj):
+        return obj
+
+    @staticmethod
+    def loads(data):
+        if data.startswith(b"bad"):
+            raise ValueError(data)
+        return data
+
+
+@pytest.mark.parametrize("left", range(1, 8))
+def test_a_refusal_at_the_limit_of_recursion_loses_nothing(make, left):
+    """Where not even a DecodeError can be made, what the serializer raised stands for it."""
+    q = make(serializer=Picky)
+    limit = sys.getrecursionlimit()
+
+    def at(depth, call):
+        return call() if depth == 0 else at(depth - 1, call)
+
+    def deepest():
+        """How deep at() may go here."""
+        low, high = 0, limit
+        while low < high - 1:
+            middle = (low + high) // 2
+            try:
+                at(middle, lambda: None)
+                low = middle
+            except RecursionError:
+                high = middle
+        return low
+
+    q.put_many([b"a", b"bad", b"c"])
+    with pytest.raises((DecodeError, ValueError, RecursionError)) as caught:
+        at(deepest() - left + 1, q.get_many)
+    accounted = caught.value.items + [failure.data for failure in caught.value.failures]
+    assert sorted(accounted) == [b"a", b"bad", b"c"]
+    q.put(b"bad")
+    with pytest.raises((DecodeError, ValueError, RecursionError)) as caught:
+        at(deepest() - left + 1, q.get)
+    assert caught.value.data == b"bad"

@@ -766,7 +766,8 @@ mqc_encode(const mqc_state *state, const mqc_serializer *serializer, PyObject *i
 
 static PyObject *Queue_repr(PyObject *op); /* not a subclass's, which may fail or come back here */
 
-/* The DecodeError for a message that the serializer refused by raising cause. */
+/* The DecodeError for a message that the serializer refused by raising cause. Where it cannot be
+ * made, by lack of memory or at the limit of recursion, the cause itself carries the data. */
 static PyObject *
 mqc_decode_error(const mqc_state *state, PyObject *queue, PyObject *cause, PyObject *data,
                  const char *place, long value)
@@ -780,6 +781,13 @@ mqc_decode_error(const mqc_state *state, PyObject *queue, PyObject *cause, PyObj
     }
     Py_XDECREF(args);
     Py_XDECREF(kwargs);
+    if (exception == NULL) {
+        PyErr_Clear();
+        exception = Py_NewRef(cause);
+        if (PyObject_SetAttrString(exception, "data", data) < 0) {
+            PyErr_Clear();
+        }
+    }
     return exception;
 }
 
@@ -1321,17 +1329,17 @@ mqc_decoded_fail(const mqc_state *state, mqc_decoded *decoded, PyObject *queue, 
     if (decoded->failures == NULL) {
         decoded->failures = PyList_New(0);
     }
-    if (failure != NULL && decoded->failures != NULL) {
+    if (decoded->failures != NULL) {
         result = PyList_Append(decoded->failures, failure);
     }
     if (PyObject_IsInstance(cause, PyExc_Exception) == 0) { /* KeyboardInterrupt must get through */
         Py_XDECREF(decoded->raised);
         decoded->raised = Py_NewRef(cause);
     }
-    else if (decoded->raised == NULL && failure != NULL) {
+    else if (decoded->raised == NULL) {
         decoded->raised = Py_NewRef(failure);
     }
-    Py_XDECREF(failure);
+    Py_DECREF(failure);
     Py_DECREF(cause);
     return result;
 }
