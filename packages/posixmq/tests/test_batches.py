@@ -114,3 +114,27 @@ def test_a_refusal_at_the_limit_of_recursion_loses_nothing(make, left):
     with pytest.raises((DecodeError, ValueError, RecursionError)) as caught:
         at(deepest() - left + 1, q.get)
     assert caught.value.data == b"bad"
+
+
+UNFIT = {
+    "an item that does not pickle": (["a", lambda: None, "c"], Exception),
+    "an item that is too long": (["a", "x" * 300, "c"], QueueError),
+    "no iterable": (5, TypeError),
+}
+
+
+@pytest.mark.parametrize(("items", "error"), UNFIT.values(), ids=UNFIT)
+def test_what_cannot_be_sent_sends_nothing_and_says_so(q, items, error):
+    with pytest.raises(error) as caught:
+        q.put_many(items)
+    assert caught.value.count == 0
+    assert q.empty()
+
+
+def test_a_closed_queue_refuses_a_batch_and_counts_none(q):
+    q.close()
+    for items in (["a"], []):
+        with pytest.raises(QueueError) as caught:
+            q.put_many(items)
+        assert caught.value.errno == QueueError.INVALID_DESCRIPTOR
+        assert caught.value.count == 0

@@ -944,8 +944,7 @@ put_items(Queue *self, PyObject *items, int64_t patience, PyObject *priority, Py
         return NULL;
     }
     if (atomic_load(&self->gate.closed)) {
-        mqc_raise("put", EBADF, (PyObject *)self, NULL);
-        return NULL;
+        return mqc_outbox_result(state, (PyObject *)self, &outbox, EBADF);
     }
     if (mqc_outbox_fill(state, &self->serializer, items, protocol, &outbox) == 0) {
         int error = send_outbox(self, &outbox, (unsigned)level, patience);
@@ -1205,9 +1204,11 @@ PyDoc_STRVAR(Queue_put_many_doc,
              ":param priority: 0 to 32767, the same for all\n"
              ":param pickle_protocol: for PickleSerializer only\n"
              ":raises queue.Full: there was no room for any\n"
-             ":raises QueueError: as put(); like every exception while they are sent, it says\n"
-             "    by its attribute count how many were put\n"
-             ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
+             ":raises QueueError: as put()\n"
+             ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n"
+             "\n"
+             "What is raised once the items are looked at says in its attribute count how many\n"
+             "were put: also what the serializer or the handler of a signal raised.\n");
 
 static PyObject *
 Queue_put_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)

@@ -1170,10 +1170,23 @@ mqc_outbox_clear(mqc_outbox *outbox)
     PyMem_Free(outbox->payloads);
 }
 
-/* Serialize all items before the first is sent: one that cannot be changes nothing. */
+/* Tell by its attribute count how many messages had gone when the exception was raised. */
+static void
+mqc_note_count(size_t count)
+{
+    PyObject *exception = mqc_take_exception();
+    PyObject *number = PyLong_FromSize_t(count);
+
+    if (number == NULL || PyObject_SetAttrString(exception, "count", number) < 0) {
+        PyErr_Clear(); /* it is more important what happened */
+    }
+    Py_XDECREF(number);
+    mqc_raise_object(exception);
+}
+
 static int
-mqc_outbox_fill(const mqc_state *state, const mqc_serializer *serializer, PyObject *items,
-                PyObject *protocol, mqc_outbox *outbox)
+mqc_outbox_encode(const mqc_state *state, const mqc_serializer *serializer, PyObject *items,
+                  PyObject *protocol, mqc_outbox *outbox)
 {
     PyObject *list = PySequence_List(items);
 
@@ -1200,30 +1213,28 @@ mqc_outbox_fill(const mqc_state *state, const mqc_serializer *serializer, PyObje
     return 0;
 }
 
+/* Serialize all items before the first is sent: one that cannot be changes nothing. */
+static int
+mqc_outbox_fill(const mqc_state *state, const mqc_serializer *serializer, PyObject *items,
+                PyObject *protocol, mqc_outbox *outbox)
+{
+    if (mqc_outbox_encode(state, serializer, items, protocol, outbox) < 0) {
+        mqc_note_count(0);
+        return -1;
+    }
+    return 0;
+}
+
 static size_t
 mqc_outbox_longest(const mqc_outbox *outbox)
 {
     size_t longest = 0;
 
-    for (size_t i = 0; i < outbox->count; i++) {
+    for (size_t i = 0; i < outbox->encoded; i++) {
         size_t size = (size_t)outbox->payloads[i].size;
         longest = size > longest ? size : longest;
     }
     return longest;
-}
-
-/* Tell by its attribute count how many messages had gone when the exception was raised. */
-static void
-mqc_note_count(size_t count)
-{
-    PyObject *exception = mqc_take_exception();
-    PyObject *number = PyLong_FromSize_t(count);
-
-    if (number == NULL || PyObject_SetAttrString(exception, "count", number) < 0) {
-        PyErr_Clear(); /* it is more important what happened */
-    }
-    Py_XDECREF(number);
-    mqc_raise_object(exception);
 }
 
 /* What put_many() returns after mqc_move() returned error: how many went, unless none did. */
