@@ -222,6 +222,7 @@ typedef struct {
 typedef struct {
     int fd;
     int created;
+    int untrusted; /* opened, but refused by check_trust */
     int access;
     struct mq_attr attributes;
     struct stat status;
@@ -486,8 +487,8 @@ install(Queue *self, const opened_queue *opened, const mqc_serializer *serialize
     mqc_gate_open(&self->gate);
 }
 
-/* Open the queue by its encoded name, or one without a name where that is NULL. Returns 0,
- * EPERM where it is not to be trusted, another errno, or -1 with an exception. */
+/* Open the queue by its encoded name, or one without a name where that is NULL. Returns 0, an
+ * errno, or -1 with an exception. The kernel may say EPERM, too: untrusted tells them apart. */
 static int
 open_trusted(const Queue *self, const char *name, const open_request *request,
              const mqc_serializer *serializer, opened_queue *opened)
@@ -502,6 +503,7 @@ open_trusted(const Queue *self, const char *name, const open_request *request,
     }
     error = check_trust(self, serializer, opened);
     if (error != 0) {
+        opened->untrusted = error > 0;
         if (opened->created && name != NULL) {
             system_unlink(name);
         }
@@ -537,7 +539,7 @@ set_up(Queue *self, PyObject *name, const char *encoded, const open_request *req
     }
     Py_XDECREF(plain);
     mqc_serializer_clear(&methods);
-    if (error == EPERM) {
+    if (opened.untrusted) {
         raise_untrusted(name, &opened);
     }
     else if (error > 0) {
