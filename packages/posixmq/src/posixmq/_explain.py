@@ -96,8 +96,9 @@ def _too_long(queue: Any, size: int) -> str:
 
 def _open(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
     name, maxsize, maxmsgsize, readable, writable = detail
+    what = "an anonymous queue" if name is None else f"queue {name!r}"
     if os_errno == errno.EACCES:
-        return f"cannot open queue {name!r}: {_no_permission(readable, writable)}"
+        return f"cannot open {what}: {_no_permission(readable, writable)}"
     explain = {
         errno.EINVAL: _over_size_limits,
         errno.EOVERFLOW: _over_size_limits,
@@ -114,7 +115,6 @@ def _open(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
         words = _over_some_limit(os_errno, maxsize, maxmsgsize)
     else:
         words = os.strerror(os_errno) if explain is None else explain(maxsize, maxmsgsize)
-    what = "an anonymous queue" if name is None else f"queue {name!r}"
     return f"cannot open {what}: {words}"
 
 
@@ -304,6 +304,8 @@ def _state(queue: Any) -> str:
         return "not open: Queue.__init__ was not called"
     if queue.closed:
         return "closed"
+    if queue.readable and queue.writable:
+        return "open, but something else closed its descriptor"
     return f"opened with {'readable' if queue.writable else 'writable'}=False"
 
 

@@ -1095,6 +1095,7 @@ send_outbox(Queue *self, mqc_outbox *outbox, unsigned priority, int64_t patience
     }
     outbox->send = send_one;
     outbox->context = &message;
+    outbox->stretch = patience == 0 ? 0 : MQC_STRETCH;
     return mqc_move(&self->state->common, &(mqc_transfer){
                                               .gate = &self->gate,
                                               .direction = MQC_PUT,
@@ -1119,8 +1120,7 @@ put_items(Queue *self, PyObject *items, int64_t patience, PyObject *priority, Py
         return NULL;
     }
     if (atomic_load(&self->gate.closed)) {
-        mqc_raise("put", EBADF, (PyObject *)self, NULL);
-        return NULL;
+        return mqc_outbox_result(state, (PyObject *)self, &outbox, EBADF);
     }
     if (mqc_outbox_fill(state, &self->serializer, items, protocol, &outbox) == 0) {
         int error = send_outbox(self, &outbox, (unsigned)level, patience);
@@ -1220,11 +1220,13 @@ receive_one(void *context, mqc_slot *slot, size_t capacity, int may_sleep)
 static PyObject *
 get_items(Queue *self, size_t most, int64_t patience)
 {
+    size_t held = (size_t)self->maxsize;
     mqc_inbox inbox = {
         .receive = receive_one,
         .context = self,
         .capacity = (size_t)self->maxmsgsize,
-        .most = most > 0 ? most : (size_t)self->maxsize,
+        /* Never more than the queue holds: writers that keep up would keep it from ending. */
+        .most = most > 0 && most < held ? most : held,
     };
     PyObject *items = NULL;
 
@@ -1378,9 +1380,11 @@ PyDoc_STRVAR(Queue_put_many_doc,
              ":param priority: 0 to 32767, the same for all\n"
              ":param pickle_protocol: for PickleSerializer only\n"
              ":raises queue.Full: there was no room for any\n"
-             ":raises QueueError: as put(); like every exception while they are sent, it says\n"
-             "    by its attribute count how many were put\n"
-             ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
+             ":raises QueueError: as put()\n"
+             ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n"
+             "\n"
+             "What is raised once the items are looked at says in its attribute count how many\n"
+             "were put: also what the serializer or the handler of a signal raised.\n");
 
 static PyObject *
 Queue_put_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -1403,7 +1407,7 @@ PyDoc_STRVAR(Queue_get_many_doc,
              "Wait for a message, take it and those behind it that are there, and return the list\n"
              "of their items.\n"
              "\n"
-             ":param max_items: 1 or more; None for maxsize\n"
+             ":param max_items: 1 or more; None for maxsize, and more are never taken at once\n"
              ":param block: False to raise queue.Empty at once where there is none\n"
              ":param timeout: seconds to wait for the first, None for ever; ignored if block is\n"
              "    false\n"

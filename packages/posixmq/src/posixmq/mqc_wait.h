@@ -85,7 +85,7 @@ struct mqc_timespec {
 
 /* One attempt at the transfer that context describes. Returns 0 or an errno; EAGAIN where it
  * would block, which a sleeping attempt never returns unless MQC_POLLS, and EINPROGRESS where a
- * batch has moved on and would block now. */
+ * batch has moved on and is not done. */
 typedef int (*mqc_attempt)(void *context, int may_sleep);
 
 /* A thread that is inside a queue with the GIL released; lives on that thread's stack. */

@@ -928,12 +928,12 @@ Queue_enter(PyObject *op, PyObject *Py_UNUSED(ignored))
 PyDoc_STRVAR(Queue_exit_doc,
              "__exit__($self, /, *exc_info)\n--\n\n"
              "Detach a queue that has a key or came from from_id(); remove a private one that\n"
-             "was made here, which nobody could find.\n");
+             "this very process made, which nobody could find.\n");
 
 static PyObject *
 Queue_exit(PyObject *op, PyObject *Py_UNUSED(args))
 {
-    return mqc_end_block(op, ((Queue *)op)->maker != 0 ? "close" : "detach");
+    return mqc_end_block(op, ((Queue *)op)->maker == getpid() ? "close" : "detach");
 }
 
 /* ***** send and receive ***** */
