@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent
 DIST = ROOT / "dist"
 FOLDERS = {"posixmq": "posixmq", "sysvmq": "sysvmq", "ipcqueue": "ipcqueue-meta"}
 SIBLINGS = {"posixmq": "sysvmq", "sysvmq": "posixmq"}
-TWINS = ["mqc_wait.h", "mqc_python.h", "serializers.py", "_errors.py"]
+TWINS = ["mqc_wait.h", "mqc_python.h", "serializers.py", "_errors.py", "_line.py"]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 
 # The newest hypothesis with a wheel: free-threaded and newest Pythons have none of the latest.
