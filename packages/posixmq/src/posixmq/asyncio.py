@@ -79,18 +79,18 @@ class _Watch:
             self.loop.call_soon(self.putters.wake)
 
     def _readable(self) -> None:
-        if self.getters:
-            self.getters.wake()
-        else:
+        if self.getters.is_empty():
             self.loop.remove_reader(self._fd)
             self._reading = False
+        else:
+            self.getters.wake()
 
     def _writable(self) -> None:
-        if self.putters:
-            self.putters.wake()
-        else:
+        if self.putters.is_empty():
             self.loop.remove_writer(self._fd)
             self._writing = False
+        else:
+            self.putters.wake()
 
     def close(self) -> None:
         """Watch no more and let everybody try, one after the other. In the loop's thread only."""
