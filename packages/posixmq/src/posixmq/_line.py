@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from queue import Empty, Full
 from threading import TIMEOUT_MAX
-from typing import TypeVar
+from typing import Any, TypeVar
 
 _R = TypeVar("_R")
 
@@ -105,6 +105,44 @@ class Line:
         """
         self._calls += 1
         return not self._turns and self._calls % BURST != 0
+
+    async def enter(self, attempt: Callable[[], _R], timeout: float | None) -> _R:
+        """Try at once if that is allowed, else stand in line; see stand().
+
+        put and get have these lines in themselves: a coroutine less to pass is felt there.
+        """
+        if timeout is not None:
+            check_timeout(timeout)
+        if self.is_free():
+            try:
+                return attempt()
+            except (Empty, Full):
+                if timeout == 0:
+                    raise
+        return await self.stand(attempt, timeout)
+
+    async def send_all(
+        self, left: list[Any], attempt: Callable[[], int], timeout: float | None
+    ) -> int:
+        """Repeat attempt(), which sends some of what is left, and return how many it sent."""
+        count = 0
+        end = None if timeout is None else self.loop.time() + timeout
+        try:
+            while True:
+                sent = await self.enter(attempt, timeout)
+                count += sent
+                del left[:sent]
+                if not left:
+                    return count
+                if end is not None:
+                    timeout = max(0.0, end - self.loop.time())
+        except Full:
+            if not count:
+                raise
+        except BaseException as error:
+            error.count = count + getattr(error, "count", 0)  # type: ignore[attr-defined]
+            raise
+        return count
 
     async def stand(self, attempt: Callable[[], _R], timeout: float | None) -> _R:
         """Return what attempt() returns, as soon as it raises neither Empty nor Full.

@@ -21,7 +21,7 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from queue import Empty, Full
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -239,16 +239,46 @@ class Queue(Generic[_T]):
         attempt = partial(self.queue.receive, False)
         if not block:
             return attempt()
-        if timeout is not None:
-            check_timeout(timeout)
-        line = self._watch().getters
-        if line.is_free():
-            try:
-                return attempt()
-            except Empty:
-                if timeout == 0:
-                    raise
-        return await line.stand(attempt, timeout)
+        return await self._watch().getters.enter(attempt, timeout)
+
+    async def put_many(
+        self,
+        items: Iterable[_T],
+        block: bool = True,
+        timeout: float | None = None,
+        priority: int = 0,
+        pickle_protocol: int = 1,
+    ) -> int:
+        """Put items into the queue and return how many went; one await for many messages.
+
+        Fewer than all go when the time is over. An exception that comes when some have gone, and
+        a cancellation is one, has their number as ``.count``.
+
+        :raises queue.Full: not one went in time
+        :raises QueueError: as posixmq.Queue.put_many
+        """
+        left = list(items)
+        if not block:
+            return self.queue.put_many(left, False, None, priority, pickle_protocol)
+
+        def attempt() -> int:
+            return self.queue.put_many(left, False, None, priority, pickle_protocol)
+
+        return await self._watch().putters.send_all(left, attempt, timeout)
+
+    async def get_many(
+        self, max_items: int | None = None, block: bool = True, timeout: float | None = None
+    ) -> list[_T]:
+        """Wait for an item and return it in a list with those that are there behind it.
+
+        :param max_items: at most so many; None for as many as the queue holds
+        :raises queue.Empty: there was none in time
+        :raises QueueError: as posixmq.Queue.get_many
+        """
+        attempt = partial(self.queue.get_many, max_items, False)
+        if not block:
+            return attempt()
+        return await self._watch().getters.enter(attempt, timeout)
 
     def put_nowait(self, item: _T, priority: int = 0, pickle_protocol: int = 1) -> None:
         """Put item into the queue, or raise queue.Full."""

@@ -22,6 +22,7 @@ import os
 import threading
 import weakref
 from collections import deque
+from collections.abc import Iterable
 from functools import partial
 from queue import Empty, Full
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -313,16 +314,59 @@ class Queue(Generic[_T]):
         attempt = partial(self._receive_nowait, msg_type, exclude)
         if not block:
             return attempt()
-        if timeout is not None:
-            check_timeout(timeout)
-        line = self._watch.line((msg_type, exclude))
-        if line.is_free():
-            try:
-                return attempt()
-            except Empty:
-                if timeout == 0:
-                    raise
-        return await line.stand(attempt, timeout)
+        return await self._watch.line((msg_type, exclude)).enter(attempt, timeout)
+
+    async def put_many(
+        self,
+        items: Iterable[_T],
+        block: bool = True,
+        msg_type: int = 1,
+        pickle_protocol: int = 1,
+        *,
+        timeout: float | None = None,
+    ) -> int:
+        """Put items into the queue and return how many went; one await for many messages.
+
+        Fewer than all go when the time is over. An exception that comes when some have gone, and
+        a cancellation is one, has their number as ``.count``.
+
+        :raises queue.Full: not one went in time
+        :raises QueueError: as sysvmq.Queue.put_many
+        """
+        left = list(items)
+        if not block:
+            return self.queue.put_many(left, False, msg_type, pickle_protocol)
+
+        def attempt() -> int:
+            return self.queue.put_many(left, False, msg_type, pickle_protocol)
+
+        return await self._watch.line(None).send_all(left, attempt, timeout)
+
+    async def get_many(
+        self,
+        max_items: int | None = None,
+        block: bool = True,
+        msg_type: int = 0,
+        *,
+        timeout: float | None = None,
+        exclude: bool = False,
+    ) -> list[_T]:
+        """Wait for an item and return it in a list with those that are there behind it.
+
+        :param max_items: at most so many; None for as many as the queue holds
+        :raises queue.Empty: there was none in time
+        :raises QueueError: as sysvmq.Queue.get_many
+        """
+        attempt = partial(self._get_many_nowait, max_items, msg_type, exclude)
+        if not block:
+            return attempt()
+        return await self._watch.line((msg_type, exclude)).enter(attempt, timeout)
+
+    def _get_many_nowait(self, max_items: int | None, msg_type: int, exclude: bool) -> list[_T]:
+        if self._watch.taken and max_items != 0:
+            with contextlib.suppress(Empty):  # of another type than those taken
+                return [self.get_nowait(msg_type, exclude=exclude)]
+        return self.queue.get_many(max_items, False, msg_type, exclude=exclude)
 
     def put_nowait(self, item: _T, msg_type: int = 1, pickle_protocol: int = 1) -> None:
         """Put item into the queue, or raise queue.Full."""
