@@ -21,7 +21,8 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterable
+import weakref
+from collections.abc import Iterable
 from functools import partial
 from queue import Empty, Full
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -31,6 +32,8 @@ from posixmq._line import Line, check_timeout
 
 if TYPE_CHECKING:
     from typing import Self
+
+    from posixmq._posixmq import _Attributes
 
 __all__ = ["Queue"]
 
@@ -46,19 +49,34 @@ class _Watch:
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, duplicate: Callable[[], int], spin_us: int
+        self, loop: asyncio.AbstractEventLoop, queue: posixmq.Queue[Any], lock: threading.Lock
     ) -> None:
         self.loop = loop
-        self.getters = Line(loop, self._watch_readable, spin_us)
-        self.putters = Line(loop, self._watch_writable, spin_us)
-        self._duplicate = duplicate
+        self.getters = Line(loop, self._watch_readable, queue.spin_us)
+        self.putters = Line(loop, self._watch_writable, queue.spin_us)
+        self._queue = weakref.ref(queue)  # a loop that watches shall not keep the queue open
+        self._lock = lock
         self._fd = -1
         self._reading = self._writing = False
 
     def _has_descriptor(self) -> bool:
-        if self._fd < 0:
-            self._fd = self._duplicate()
-        return self._fd >= 0
+        """Have a descriptor, unless the queue is closed.
+
+        A descriptor of its own is registered once a loop, whoever else watches the queue, and is
+        taken out of the loop before it is closed, whoever closes the queue. It is opened anew
+        where that works, because uvloop sets O_NONBLOCK, which duplicates share.
+        """
+        queue = self._queue()
+        with self._lock:
+            if self._fd >= 0 or queue is None or queue.closed:
+                return self._fd >= 0
+            fd = queue.fileno()
+            for access in (os.O_RDONLY, os.O_WRONLY):
+                with contextlib.suppress(OSError):
+                    self._fd = os.open(f"/proc/self/fd/{fd}", access | os.O_NONBLOCK)
+                    return True
+            self._fd = os.dup(fd)
+        return True
 
     def _watch_readable(self) -> None:
         if self._reading:
@@ -143,7 +161,7 @@ class Queue(Generic[_T]):
     def _adopt(self, queue: posixmq.Queue[_T]) -> None:
         self.queue = queue
         self._watches: dict[asyncio.AbstractEventLoop, _Watch] = {}
-        self._lock = threading.Lock()  # between close() and duplicating the descriptor
+        self._lock = threading.Lock()  # between close() and opening a descriptor for a loop
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__qualname__} over {self.queue!r}>"
@@ -158,24 +176,8 @@ class Queue(Generic[_T]):
             for other in list(self._watches):
                 if other.is_closed() and (old := self._watches.pop(other, None)):
                     old.release()
-            watch = self._watches[loop] = _Watch(loop, self._duplicate, self.queue.spin_us)
+            watch = self._watches[loop] = _Watch(loop, self.queue, self._lock)
         return watch
-
-    def _duplicate(self) -> int:
-        """Return a descriptor for an event loop, or -1 if the queue is closed.
-
-        A descriptor of its own is registered once a loop, whoever else watches the queue, and is
-        taken out of the loop before it is closed, whoever closes the queue. It is opened anew
-        where that works, because uvloop sets O_NONBLOCK, which duplicates share.
-        """
-        with self._lock:
-            if self.queue.closed:
-                return -1
-            fd = self.queue.fileno()
-            for access in (os.O_RDONLY, os.O_WRONLY):
-                with contextlib.suppress(OSError):
-                    return os.open(f"/proc/self/fd/{fd}", access | os.O_NONBLOCK)
-            return os.dup(fd)
 
     async def put(
         self,
@@ -309,9 +311,9 @@ class Queue(Generic[_T]):
         """Remove the queue's name; works after close() too."""
         self.queue.unlink()
 
-    def qattr(self) -> dict[str, int]:
+    def qattr(self) -> _Attributes:
         """Return {'size': ..., 'max_size': ..., 'max_msgbytes': ...}."""
-        return {**self.queue.qattr()}
+        return self.queue.qattr()
 
     def qsize(self) -> int:
         """Return the approximate number of messages in the queue."""
@@ -325,7 +327,7 @@ class Queue(Generic[_T]):
         """Return True if the queue had no room a moment ago."""
         return self.queue.full()
 
-    def stat(self) -> Any:
+    def stat(self) -> posixmq.QueueStat:
         """Return the QueueStat of posixmq.Queue.stat()."""
         return self.queue.stat()
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from queue import Empty, Full
 from threading import TIMEOUT_MAX
+from time import monotonic
 from typing import Any, TypeVar
 
 _R = TypeVar("_R")
@@ -25,7 +26,8 @@ class _Spin:
     """
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = seconds if len(os.sched_getaffinity(0)) > 1 else 0.0
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        self.seconds = 0.0 if cpus == 1 else seconds
         self.misses = 0
         self.skip = 0
 
@@ -46,20 +48,29 @@ class _Spin:
 
 
 class _Turn:
-    """The place of one task in a line."""
+    """The place of one task in a line. Times are time.monotonic()'s: uvloop's are of 1 ms."""
 
-    __slots__ = ("expired", "spin_end", "woken")
+    __slots__ = ("deadline", "expired", "loop", "spin_end", "timer", "woken")
 
-    def __init__(self) -> None:
-        self.expired = False  # its time is over: one more try, and no more waiting
-        self.spin_end: float | None = None  # of the loop's time; None before it was first in line
+    def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float | None) -> None:
+        self.loop = loop
+        self.spin_end: float | None = None  # None before it was first in line
         self.woken: asyncio.Future[None] | None = None
+        self.expired = False  # its time is over: one more try, and no more waiting
+        self.timer: asyncio.TimerHandle | None = None
+        if timeout is not None:
+            self.deadline = monotonic() + timeout
+            self.timer = loop.call_later(timeout, self.expire)
 
     def wake(self) -> None:
         if self.woken is not None and not self.woken.done():
             self.woken.set_result(None)
 
     def expire(self) -> None:
+        left = self.deadline - monotonic()
+        if left > 0:  # the loop's timer was early
+            self.timer = self.loop.call_later(max(left, 0.001), self.expire)
+            return
         self.expired = True
         self.wake()
 
@@ -82,7 +93,7 @@ class Line:
         self, loop: asyncio.AbstractEventLoop, arm: Callable[[], None], spin_us: int
     ) -> None:
         self.loop = loop
-        self.first_since = 0.0  # the loop's time when the first in line came to be it
+        self.first_since = 0.0  # the time.monotonic() when the first in line came to be it
         self._arm = arm
         self._spin = _Spin(spin_us * 1e-6)
         self._turns: deque[_Turn] = deque()
@@ -126,7 +137,7 @@ class Line:
     ) -> int:
         """Repeat attempt(), which sends some of what is left, and return how many it sent."""
         count = 0
-        end = None if timeout is None else self.loop.time() + timeout
+        end = None if timeout is None else monotonic() + timeout
         try:
             while True:
                 sent = await self.enter(attempt, timeout)
@@ -135,7 +146,7 @@ class Line:
                 if not left:
                     return count
                 if end is not None:
-                    timeout = max(0.0, end - self.loop.time())
+                    timeout = max(0.0, end - monotonic())
         except Full:
             if not count:
                 raise
@@ -147,13 +158,12 @@ class Line:
     async def stand(self, attempt: Callable[[], _R], timeout: float | None) -> _R:
         """Return what attempt() returns, as soon as it raises neither Empty nor Full.
 
-        :param timeout: seconds of the loop's clock, None for ever
+        :param timeout: seconds, None for ever
         """
         plan = self._try_later if self._calls % BURST else self._try_next_turn
-        turn = _Turn()
-        timer = None if timeout is None else self.loop.call_later(timeout, turn.expire)
+        turn = _Turn(self.loop, timeout)
         if not self._turns:
-            self.first_since = self.loop.time()
+            self.first_since = monotonic()
         self._turns.append(turn)
         try:
             while True:
@@ -169,8 +179,8 @@ class Line:
                         if turn.expired:
                             raise
         finally:
-            if timer is not None:
-                timer.cancel()
+            if turn.timer is not None:
+                turn.timer.cancel()
             self._leave(turn)
 
     def _try_next_turn(self, _: _Turn) -> None:
@@ -178,7 +188,7 @@ class Line:
 
     def _try_later(self, turn: _Turn) -> None:
         os.sched_yield()  # the partner may be waiting for this very CPU
-        now = self.loop.time()
+        now = monotonic()
         if turn.spin_end is None:
             turn.spin_end = self._spin.end(now)
         if now < turn.spin_end:
@@ -194,7 +204,7 @@ class Line:
         self._turns.remove(turn)
         if not was_first:
             return
-        now = self.loop.time()
+        now = monotonic()
         if turn.spin_end:
             self._spin.misses = 0
         else:

@@ -25,6 +25,7 @@ from collections import deque
 from collections.abc import Iterable
 from functools import partial
 from queue import Empty, Full
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import sysvmq
@@ -32,7 +33,10 @@ from sysvmq._errors import decode_error
 from sysvmq._line import Line, check_timeout
 
 if TYPE_CHECKING:
+    from types import TracebackType
     from typing import Self
+
+    from sysvmq._sysvmq import _Attributes
 
 __all__ = ["Queue"]
 
@@ -93,7 +97,7 @@ class _Watch:
             if selection is not None and self._watches(selection):
                 return
             if timer is None:
-                waited = loop.time() - line.first_since
+                waited = monotonic() - line.first_since
                 pause = min(max(waited / 4, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
                 timer = loop.call_later(pause, try_again)
 
@@ -161,8 +165,10 @@ class _Watch:
         """Send what was taken and not asked for, to the end of the queue."""
         with self._change, contextlib.suppress(OSError, Full):
             while self.taken:
-                with sysvmq.Queue.from_id(self._id, serializer=sysvmq.RawSerializer) as queue:
-                    queue.put_nowait(b"", self.taken[0])
+                raw: sysvmq.Queue[bytes]
+                raw = sysvmq.Queue.from_id(self._id, serializer=sysvmq.RawSerializer)
+                with raw:
+                    raw.put_nowait(b"", self.taken[0])
                 self.taken.popleft()
 
     # In any thread
@@ -406,9 +412,9 @@ class Queue(Generic[_T]):
         self.queue.detach()
         self._watch.stop()
 
-    def qattr(self) -> dict[str, int]:
+    def qattr(self) -> _Attributes:
         """Return {'size': ..., 'max_bytes': ...}."""
-        attributes = {**self.queue.qattr()}
+        attributes = self.queue.qattr()
         attributes["size"] += len(self._watch.taken)
         return attributes
 
@@ -420,7 +426,7 @@ class Queue(Generic[_T]):
         """Return True if the queue held no message a moment ago."""
         return self.queue.empty() and not self._watch.taken
 
-    def stat(self) -> Any:
+    def stat(self) -> sysvmq.QueueStat:
         """Return the QueueStat of sysvmq.Queue.stat()."""
         return self.queue.stat()
 
@@ -453,7 +459,9 @@ class Queue(Generic[_T]):
         self.queue.__enter__()
         return self
 
-    async def __aexit__(self, *exc_info: object) -> None:
+    async def __aexit__(
+        self, *exc_info: type[BaseException] | BaseException | TracebackType | None
+    ) -> None:
         try:
             self.queue.__exit__(*exc_info)  # detaches a keyed queue, removes a private one
         finally:
