@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent
 DIST = ROOT / "dist"
 FOLDERS = {"posixmq": "posixmq", "sysvmq": "sysvmq", "ipcqueue": "ipcqueue-meta"}
 SIBLINGS = {"posixmq": "sysvmq", "sysvmq": "posixmq"}
-TWINS = ["mqc_wait.h", "mqc_python.h", "serializers.py", "_errors.py"]
+TWINS = ["mqc_wait.h", "mqc_python.h", "serializers.py", "_errors.py", "_line.py"]
 HOWTOS = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docs/howto-*.md"))]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 

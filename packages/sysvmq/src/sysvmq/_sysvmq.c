@@ -1621,6 +1621,63 @@ Queue_peek(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwna
     return get_message(self, 0, &wanted);
 }
 
+/* ***** watching, for sysvmq.asyncio ***** */
+
+typedef struct {
+    int id, flags;
+    long type;
+    message_buffer empty;
+} watching;
+
+/* A message that is longer than the buffer stays queued, see E2BIG in msgrcv(2): so with no
+ * buffer at all the call sleeps until there is a message, and leaves it to whoever wants it. */
+static int
+watch_attempt(void *context, int may_sleep)
+{
+    watching *watch = context;
+    int flags = watch->flags | (may_sleep ? 0 : IPC_NOWAIT);
+
+    watch->empty.type = 0;
+    if (msgrcv(watch->id, &watch->empty, 0, watch->type, flags) == 0 || errno == E2BIG) {
+        return 0;
+    }
+    if (errno == ENOMSG) {
+        return EAGAIN;
+    }
+    return errno == EINVAL ? EIDRM : errno;
+}
+
+PyDoc_STRVAR(Queue_watch_doc,
+             "_watch($self, msg_type, exclude, /)\n--\n\n"
+             "Wait until there is a message that get(True, msg_type, exclude=exclude) would\n"
+             "take; leave it in the queue and return 0.\n"
+             "\n"
+             "A message of no bytes cannot be left there: it is taken, and its type returned.\n");
+
+static PyObject *
+Queue_watch(PyObject *op, PyObject *args)
+{
+    Queue *self = (Queue *)op;
+    watching watch = {.id = self->id};
+    int exclude, error;
+
+    if (!PyArg_ParseTuple(args, "lp:_watch", &watch.type, &exclude)) {
+        return NULL;
+    }
+    watch.flags = exclude ? MSG_EXCEPT : 0;
+    error = mqc_move(&self->state->common, &(mqc_transfer){
+                                               .gate = &self->gate,
+                                               .direction = MQC_GET,
+                                               .attempt = watch_attempt,
+                                               .context = &watch,
+                                               .patience = MQC_FOREVER,
+                                           });
+    if (error > 0) {
+        mqc_raise("get", error, op, NULL);
+    }
+    return error == 0 ? PyLong_FromLong(watch.empty.type) : NULL;
+}
+
 /* ***** attributes ***** */
 
 /* Ask the kernel; -1 with an exception if it does not say. */
@@ -1889,6 +1946,7 @@ static PyMethodDef Queue_methods[] = {
     METHOD(set, METH_VARARGS | METH_KEYWORDS),
     METHOD(qsize, METH_NOARGS),
     METHOD(empty, METH_NOARGS),
+    {"_watch", Queue_watch, METH_VARARGS, Queue_watch_doc},
     METHOD(close, METH_NOARGS),
     METHOD(detach, METH_NOARGS),
     {"__enter__", Queue_enter, METH_NOARGS, Queue_enter_doc},
