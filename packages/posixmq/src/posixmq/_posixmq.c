@@ -1312,7 +1312,7 @@ Queue_next(PyObject *op)
         return NULL;
     }
     item = get_item(self, MQC_FOREVER);
-    if (item == NULL && atomic_load(&self->gate.closed)) {
+    if (item == NULL && self->maxmsgsize > 0 && atomic_load(&self->gate.closed)) {
         mqc_end_iteration();
     }
     return item;
