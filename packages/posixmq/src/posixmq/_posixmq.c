@@ -896,10 +896,14 @@ static void
 warn_unclosed(Queue *self)
 {
     PyObject *type, *value, *traceback;
+    int warned;
 
     PyErr_Fetch(&type, &value, &traceback);
-    if (PyErr_WarnFormat(PyExc_ResourceWarning, 1, "unclosed message queue %R",
-                         self->name == NULL ? Py_None : self->name) < 0) {
+    warned =
+        self->name == NULL
+            ? PyErr_WarnEx(PyExc_ResourceWarning, "unclosed message queue without a name", 1)
+            : PyErr_WarnFormat(PyExc_ResourceWarning, 1, "unclosed message queue %R", self->name);
+    if (warned < 0) {
         PyErr_WriteUnraisable(self->name);
     }
     PyErr_Restore(type, value, traceback);
@@ -1482,7 +1486,7 @@ Queue_next(PyObject *op)
         return NULL;
     }
     item = get_item(self, MQC_FOREVER);
-    if (item == NULL && atomic_load(&self->gate.closed)) {
+    if (item == NULL && self->maxmsgsize > 0 && atomic_load(&self->gate.closed)) {
         mqc_end_iteration();
     }
     return item;
