@@ -118,7 +118,9 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", *(["--fix"] if fix else []), ".")
     session.run("ruff", "format", *([] if fix else ["--check"]), ".")
     sources = [
-        str(p) for top in ("packages", "benchmarks", "docs/examples") for p in (ROOT / top).rglob("*.[ch]")
+        str(p)
+        for top in ("packages", "benchmarks", "docs/examples")
+        for p in (ROOT / top).rglob("*.[ch]")
     ]
     session.run("clang-format", *(["-i"] if fix else ["--dry-run", "--Werror"]), *sources)
     check_twins(session)
@@ -301,6 +303,21 @@ def tests_freethreaded(session: nox.Session, name: str) -> None:
     look = f"import sys, {name}; assert not sys._is_gil_enabled()"
     run_outside(session, "python", "-I", "-W", "error", "-c", look)
     pytest_alone(session, name)
+
+
+@nox.session(requires=["build"])
+def faults(session: nox.Session) -> None:
+    """Kill, stop, starve and fill: every message is accounted for (`-- --full` for all sizes)."""
+    session.install("pytest>=9,<10")
+    install_wheels(session, *SIBLINGS)
+    pytest(session, "faults")
+
+
+@nox.session(requires=["build"])
+def soak(session: nox.Session) -> None:
+    """Move messages at full rate while workers are killed (`-- --minutes 60`)."""
+    install_wheels(session, *SIBLINGS)
+    run_outside(session, "python", "-I", ROOT / "faults/soak.py", *session.posargs)
 
 
 # ------------------------------------------------------------------- documents and show

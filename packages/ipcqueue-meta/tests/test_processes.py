@@ -87,9 +87,7 @@ def test_a_process_is_handed_a_queue(make, address, script, method):
 
 
 @METHODS
-def test_a_process_takes_from_one_queue_and_puts_into_another(
-    make, unique, family, script, method
-):
+def test_a_process_takes_from_one_queue_and_puts_into_another(make, unique, family, script, method):
     ask, answer = unique(family), unique(family)
     make(ask)
     make(answer)
@@ -154,9 +152,7 @@ def test_the_tasks_of_an_executor_may_have_a_queue_among_their_arguments(
 
 
 @METHODS
-def test_a_pool_of_multiprocessing_hands_a_queue_to_its_workers(
-    make, address, script, method
-):
+def test_a_pool_of_multiprocessing_hands_a_queue_to_its_workers(make, address, script, method):
     make(address)
     got = script(
         """

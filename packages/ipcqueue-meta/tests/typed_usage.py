@@ -2,6 +2,7 @@
 
 import json
 import marshal
+import pathlib
 from typing import assert_type
 
 import ipcqueue.posixmq
@@ -54,7 +55,23 @@ def sysv() -> None:
         assert_type(q.get(msg_type=-2, timeout=None), str)
         assert_type((q.id, q.max_bytes, q.qsize()), tuple[int, int, int])
         assert_type(q.qattr()["max_bytes"], int)
+        assert_type(q.get(msg_type=2, exclude=True), str)
+        assert_type(q.receive(), sysvmq.Message[str])
+        assert_type((q.peek(1).item, q.peek().msg_type), tuple[str, int])
+        item, msg_type = q.receive(False, 3, exclude=True)
+        assert_type((item, msg_type), tuple[str, int])
+        assert_type((q.stat().max_bytes, q.stat().put_time), tuple[int, int])
+        q.set(mode=0o660, uid=0, max_bytes=None)
+        q.set(0o660)  # type: ignore[call-arg]
+        assert_type(sysvmq.Queue[str].from_id(q.id, on_signal="retry"), sysvmq.Queue[str])
+        assert_type((q.on_signal == "raise", q.spin_us), tuple[bool, int])
         q.detach()
+    assert_type(sysvmq.ftok(pathlib.Path("/"), 1), int)
+    assert_type([info.id for info in sysvmq.list_queues()], list[int])
+    assert_type(sysvmq.limits().msgmni, int)
+    assert_type(ipcqueue.sysvmq.limits(), ipcqueue.sysvmq.Limits)
+    sysvmq.remove("1")  # type: ignore[arg-type]
+    sysvmq.no_such_name()  # type: ignore[attr-defined]
 
 
 def serializers() -> None:

@@ -3,8 +3,10 @@
 import ctypes
 import decimal
 import fractions
+import os
 import platform
 import queue
+import signal
 import time
 from pathlib import Path
 
@@ -267,3 +269,23 @@ def test_what_came_in_time_is_found_when_a_handler_ran_beyond_the_deadline(run_s
         """,
         name,
     )
+
+
+def test_what_came_in_time_while_the_process_was_stopped_is_received(
+    start_script, finish, processes_asleep, until, make, name
+):
+    q = make(name)
+    reader = start_script(
+        """
+        with Queue(sys.argv[1]) as q:
+            print(q.get(timeout=0.4))
+        """,
+        name,
+    )
+    processes_asleep(reader)
+    reader.send_signal(signal.SIGSTOP)
+    until(lambda: os.waitid(os.P_PID, reader.pid, os.WSTOPPED | os.WNOWAIT | os.WNOHANG))
+    q.put("in time")
+    time.sleep(0.6)
+    reader.send_signal(signal.SIGCONT)
+    assert finish(reader) == "in time\n"

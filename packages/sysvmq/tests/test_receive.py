@@ -1,6 +1,7 @@
 """What a reader may ask for: the item with its type, and any type but one."""
 
 import ctypes
+import signal
 import threading
 from queue import Empty
 
@@ -49,6 +50,15 @@ def test_receive_ends_when_its_queue_is_closed(q, thread):
     waiter = thread(q.receive).wait_blocked()
     q.detach()
     assert waiter.outcome().errno == QueueError.INVALID_DESCRIPTOR
+
+
+def test_a_signal_interrupts_receive_as_it_does_get(q, handler, when_blocked):
+    handler(signal.SIGUSR1, lambda *_: None)
+    main = threading.main_thread().ident
+    when_blocked(lambda: signal.pthread_kill(main, signal.SIGUSR1))
+    with pytest.raises(QueueError) as caught:
+        q.receive(msg_type=1, exclude=True)
+    assert caught.value.errno == QueueError.INTERRUPTED
 
 
 def test_a_message_that_does_not_decode_is_handed_over_by_receive(q, make):

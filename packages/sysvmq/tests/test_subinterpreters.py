@@ -113,6 +113,39 @@ print(set(Queue(int(args[0])).get()) & {id(Queue), id(QueueError)} or "apart")
 
 
 @own_gil
+def test_an_isolated_interpreter_receives_looks_and_pickles(make, key, spawn):
+    queue = make(key)
+    queue.put("x", msg_type=3)
+    child = spawn(
+        OPEN
+        + """\
+code = f'''
+import pickle, sysvmq
+q = pickle.loads(pickle.dumps(sysvmq.Queue({args[0]})))
+assert q.peek() == ("x", 3)
+assert type(q.peek()) is sysvmq.Message
+assert q.stat().size == 1
+assert q.id in [info.id for info in sysvmq.list_queues()]
+assert sysvmq.limits().queues > 0
+q.set(mode=0o640)
+q.put([id(sysvmq.Message), id(sysvmq.QueueStat)], msg_type=9)
+'''
+for _ in range(2):
+    number = create()
+    run(number, code)
+    ids = Queue(int(args[0])).get(msg_type=9)
+    exec(code)
+    print(set(ids) & set(q.get(msg_type=9)) or "apart")
+    interpreters.destroy(number)
+""",
+        key,
+    )
+    assert child.finish() == "apart\napart"
+    assert queue.stat().mode == 0o640
+    assert queue.receive() == ("x", 3)
+
+
+@own_gil
 def test_interpreters_come_and_go(make, key, spawn):
     make(key)
     child = spawn(

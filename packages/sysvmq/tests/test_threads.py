@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from sysvmq import RawSerializer
+from sysvmq import Queue, QueueError, RawSerializer
 
 MESSAGES = int(os.environ.get("SYSVMQ_TEST_MESSAGES", "20000"))
 
@@ -171,3 +171,29 @@ def test_the_survivors_go_on_when_a_waiting_process_is_killed(make, key, spawn):
         victim.wait()
     queue.put("still works")
     assert survivor.finish() == "still works"
+
+
+def test_looking_and_changing_may_meet_a_detach(make, thread):
+    """On a free-threaded Python nothing else keeps the id from being let go meanwhile."""
+    queue = make(serializer=RawSerializer)
+    queue.put(b"x", msg_type=3)
+    for _ in range(50):
+        handle, start = Queue.from_id(queue.id, serializer=RawSerializer), threading.Barrier(4)
+
+        def work(call, handle=handle, start=start):
+            start.wait()
+            try:
+                while True:
+                    call(handle)
+            except QueueError as error:
+                return error.errno
+
+        workers = [
+            thread(work, Queue.peek),
+            thread(work, Queue.stat),
+            thread(work, lambda handle: handle.set(mode=0o640)),
+        ]
+        start.wait()
+        handle.detach()
+        assert {worker.result() for worker in workers} == {QueueError.INVALID_DESCRIPTOR}
+    assert queue.receive() == (b"x", 3)

@@ -296,3 +296,14 @@ def test_what_came_in_time_is_found_when_a_handler_ran_beyond_the_deadline(make,
     handler(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, 0.05)
     assert queue.get(timeout=0.2) == "in time"
+
+
+def test_what_came_in_time_while_the_process_was_stopped_is_received(make, spawn, until, key):
+    queue = make(key)
+    reader = spawn("print(Queue(int(args[0])).get(timeout=0.4))", key).wait_blocked()
+    reader.send_signal(signal.SIGSTOP)
+    until(lambda: os.waitpid(reader.pid, os.WUNTRACED | os.WNOHANG)[0], what="a stop")
+    queue.put("in time")
+    time.sleep(0.6)
+    reader.send_signal(signal.SIGCONT)
+    assert reader.finish() == "in time"

@@ -525,6 +525,19 @@ mqc_unblock_signal(sigset_t *before)
     return sigprocmask(SIG_UNBLOCK, &wanted, before) < 0 ? errno : 0;
 }
 
+/* Look once more when the deadline has passed: while a process is stopped (SIGSTOP) nothing is
+ * handed to it, and what came in time lies in the queue. */
+static int
+mqc_last_try(mqc_attempt attempt, void *context)
+{
+    int error;
+
+    do { /* the timer's own signal may fall into this try */
+        error = attempt(context, 0);
+    } while (error == EINTR);
+    return error;
+}
+
 static int
 mqc_sleep(mqc_gate *gate, mqc_attempt attempt, void *context, int64_t deadline)
 {
@@ -534,11 +547,11 @@ mqc_sleep(mqc_gate *gate, mqc_attempt attempt, void *context, int64_t deadline)
         return EBADF;
     }
     if (deadline != MQC_FOREVER && mqc_now() >= deadline) {
-        return attempt(context, 0);
+        return mqc_last_try(attempt, context);
     }
     error = attempt(context, 1);
     if (error == EINTR && deadline != MQC_FOREVER && mqc_now() >= deadline) {
-        return EAGAIN;
+        return mqc_last_try(attempt, context);
     }
     return error;
 }

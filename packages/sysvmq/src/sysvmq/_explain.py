@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+from collections.abc import Callable
 from typing import Any
 
 from ._errors import QueueError, system_error
@@ -252,7 +253,7 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-_EXPLAIN = {
+_EXPLAIN: dict[str, Callable[[str, int, Any, Any], str]] = {
     "argument": _argument,
     "open": _open,
     "trust": _trust,

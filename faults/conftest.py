@@ -1,0 +1,208 @@
+"""Fixtures of the fault tests: sizes, figures, and queues that never stay behind."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # python -I leaves it off the path
+
+from families import FAMILIES
+
+FIGURES: list[str] = []
+WAIT_LIMIT_S = 30
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="the full sizes, several minutes")
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    size = "full" if config.getoption("full") else "quick (--full for all)"
+    return [f"faults: {size}, {len(os.sched_getaffinity(0))} CPUs usable"]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    terminalreporter.section("figures")
+    for line in FIGURES:
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether the full sizes were asked for."""
+    return bool(request.config.getoption("full"))
+
+
+@pytest.fixture
+def figures(request: pytest.FixtureRequest) -> Callable[[object], None]:
+    """Call with what was measured: it is shown at the end."""
+    return lambda what: FIGURES.append(f"{request.node.name}: {what}")
+
+
+@pytest.fixture(params=list(FAMILIES))
+def family(request: pytest.FixtureRequest) -> Any:
+    return FAMILIES[request.param]
+
+
+@pytest.fixture
+def new_address() -> Iterator[Callable[[Any], str]]:
+    """Call with a family for an address that no other queue has; its queue is removed at the end."""
+    given = []
+
+    def new(family: Any) -> str:
+        given.append((family, family.new_address()))
+        return given[-1][1]
+
+    yield new
+    for family, address in given:
+        family.remove(address)
+
+
+@pytest.fixture
+def address(family: Any, new_address: Callable[[Any], str]) -> str:
+    """An address that no other queue has."""
+    return new_address(family)
+
+
+# ---------------------------------------------------------------------- calls in other processes
+
+
+def sleeps_in_queue(pid: int) -> bool:
+    """Whether the process sleeps inside a call that sends or receives."""
+    read = lambda what: (Path(f"/proc/{pid}") / what).read_text().split() or ["?"]  # noqa: E731
+    # x86-64, then arm64 and riscv64
+    calls = {"242", "243", "69", "70"} | {"182", "183", "188", "189"}
+    return read("wchan")[0] in {"wq_sleep", "do_msgrcv", "do_msgsnd"} or read("syscall")[0] in calls
+
+
+def drop_capabilities() -> None:
+    """Go on as an ordinary user would, whoever started the tests; keep the user id."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    if libc.capset(header, (ctypes.c_uint32 * 6)()) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+def fill(queue_: Any, make: Any = lambda number: number) -> int:
+    """Put items until the queue is full; return how many it took."""
+    import queue
+
+    for number in range(1_000_000):
+        try:
+            queue_.put_nowait(make(number))
+        except queue.Full:
+            return number
+    raise AssertionError("is never full")
+
+
+def refusal(call: Any) -> str:
+    """Return in what words the call is refused for want of something."""
+    try:
+        call()
+    except OSError as error:
+        assert error.errno == error.NO_SYSTEM_RESOURCES, error  # type: ignore[attr-defined]
+        return str(error)
+    raise AssertionError("not refused")
+
+
+def ready() -> None:
+    """Tell the test that the script is about to do what it is for."""
+    print("ready", flush=True)
+
+
+# What every script begins with.
+SHARED = (drop_capabilities, fill, refusal, ready)
+PRELUDE = (
+    "import gc, os, queue, resource, signal, sys, threading, time\n"
+    "from typing import Any\n"
+    f"sys.path.insert(0, {str(Path(__file__).resolve().parent)!r})\n"
+    "from families import FAMILIES, Posix, SysV\n\n"
+    + "\n\n".join(inspect.getsource(function) for function in SHARED)
+    + "\n\nfamily, address = FAMILIES[sys.argv[1]], sys.argv[2]\nsignal.alarm(600)\n"
+)
+
+
+class Script:
+    """A script in an unrelated process, killed at the end if it still runs."""
+
+    def __init__(self, path: Path, family: Any, address: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-X", "faulthandler", str(path), family.name, address],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.pid = self.process.pid
+
+    def until_ready(self) -> None:
+        """Return when it has called ready()."""
+        assert self.process.stdout is not None
+        if self.process.stdout.readline() != "ready\n":
+            self.result()
+            raise AssertionError("the script ended without calling ready()")
+
+    def until_asleep(self) -> None:
+        """Return when it sleeps inside a queue."""
+        end = time.monotonic() + WAIT_LIMIT_S
+        while not sleeps_in_queue(self.pid):
+            assert self.process.poll() is None, self.result()
+            assert time.monotonic() < end, f"does not sleep in a queue after {WAIT_LIMIT_S} s"
+            time.sleep(0.001)
+
+    def go_on(self) -> None:
+        """Let it read a line."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def result(self, limit: float = 120) -> list[str]:
+        """Wait for the end, and return the words of the last line that it printed."""
+        try:
+            out, err = self.process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            out, err = self.process.communicate()
+        assert self.process.returncode == 0, f"exit {self.process.returncode}\n{out}\n{err}"
+        lines = out.splitlines() or [""]
+        return lines[-1].split()
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def call_in_process(tmp_path: Path) -> Iterator[Callable[[str, Any, str], Script]]:
+    """Start a script with a family and an address, and return when it has called ready()."""
+    started: list[Script] = []
+
+    def call(code: str, family: Any, address: str) -> Script:
+        path = tmp_path / f"script{len(started)}.py"
+        path.write_text(PRELUDE + textwrap.dedent(code))
+        started.append(Script(path, family, address))
+        started[-1].until_ready()
+        return started[-1]
+
+    yield call
+    for script in started:
+        script.end()
+
+
+@pytest.fixture(name="fill")
+def fill_queue() -> Callable[..., int]:
+    """Fill a queue."""
+    return fill

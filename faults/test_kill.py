@@ -1,0 +1,39 @@
+"""SIGKILL at random moments: what a process had in its hand may be gone, and nothing else."""
+
+import time
+
+import pytest
+from crew import Crew, count
+
+WORKERS = 4  # producers, and as many consumers
+
+
+def run_crew(family, address, folder, messages, puts, gets, pause):
+    """Have a crew move that many messages a producer while its members are killed and replaced."""
+    with Crew(family, address, folder) as crew:
+        for _ in range(WORKERS):
+            crew.add_producer(messages, puts)
+            crew.add_consumer(messages * WORKERS, gets)
+        started = time.monotonic()
+        crew.start()
+        crew.harm(crew.kill_and_replace, pause)
+        crew.stop()
+        return count(crew, messages), time.monotonic() - started
+
+
+@pytest.mark.parametrize(
+    ("puts", "gets"),
+    [("put,timed,polled", "get,timed,polled"), ("many,put", "many,into,receive")],
+    ids=["single", "batches"],
+)
+def test_only_what_a_killed_process_had_in_its_hand_is_missing(
+    family, address, tmp_path, full, figures, puts, gets
+):
+    if not hasattr(family.module.Queue, "get_many") and "many" in gets:
+        pytest.skip("no batches")
+    messages = (500_000 if full else 40_000) // WORKERS
+    pause = (0.02, 0.15) if full else (0.02, 0.08)
+    result, seconds = run_crew(family, address, tmp_path, messages, puts, gets, pause)
+    figures(f"{result}; {seconds:.1f} s")
+    result.check()
+    assert result.kills >= 5, "too few to prove anything"
