@@ -215,7 +215,7 @@ def test_the_byte_arrives_and_the_handler_runs_before_a_wait_gives_up(
     q = make()
     once_asleep(send(signal.SIGUSR1))
     with pytest.raises(family.module.QueueError) as caught:
-        q.get()
+        q.get(timeout=30)
     assert caught.value.errno == family.module.QueueError.INTERRUPTED
     assert calls == arrived(here) == [signal.SIGUSR1]
 

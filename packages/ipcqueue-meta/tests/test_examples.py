@@ -57,6 +57,7 @@ def test_the_server_stops_behind_what_is_in_the_queue(name, start, run, until, t
 
 def test_the_patient_ones_lose_nothing_where_the_others_do(name, run):
     script = f"""
+    sys.dont_write_bytecode = True
     sys.path.insert(0, {str(EXAMPLES)!r})
     from log_patient import PatientHandler, PatientListener
 
