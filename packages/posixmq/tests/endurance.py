@@ -20,6 +20,7 @@ import threading
 import time
 import traceback
 from pathlib import Path
+from types import CodeType
 
 # --- leaks -------------------------------------------------------------------------------------------
 
@@ -29,7 +30,18 @@ class Mallinfo2(ctypes.Structure):
 
     _fields_ = [
         (name, ctypes.c_size_t)
-        for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
+        for name in [
+            "arena",
+            "ordblks",
+            "smblks",
+            "hblks",
+            "hblkhd",
+            "usmblks",
+            "fsmblks",
+            "uordblks",
+            "fordblks",
+            "keepcost",
+        ]
     ]
 
 
@@ -59,6 +71,8 @@ def references():
                 fresh[id(each)] = each
         seen.update(fresh)
         waiting = gc.get_referents(*fresh.values())
+        # The collector does not look into code: there lie the constants of the operations.
+        waiting += [each.co_consts for each in fresh.values() if type(each) is CodeType]
     for own in (seen, fresh, waiting):
         seen.pop(id(own), None)
     return sum(count for count in map(sys.getrefcount, seen.values()) if count < IMMORTAL)
@@ -111,7 +125,11 @@ def leaks(rig, operation, times):
     before = state()
     perform(rig, operation, times)
     grown = [after - value for after, value in zip(state(), before, strict=True)]
-    return {kind: value / times for kind, value in zip(KINDS, grown, strict=True) if value >= times / 2}
+    return {
+        kind: value / times
+        for kind, value in zip(KINDS, grown, strict=True)
+        if value >= 0.8 * times
+    }
 
 
 def find_leaks(rig, operation, times):
@@ -184,7 +202,7 @@ def judge(rig, operation, raised, before):
         kept = getattr(raised, "data", None) or getattr(raised, "items", None) is not None
         if raised is None and moved != done:
             return f"returned, and {moved} messages have come"
-        if type(raised) is MemoryError and operation.messages < 0 and moved == -1:
+        if type(raised) in (MemoryError, SystemError) and moved == operation.messages == -1:
             return None  # a message that is received has no place to go: see MemoryError in get
         if raised is not None and moved != 0 and not kept and not operation.partial:
             return f"raised {type(raised).__name__}, and {moved} messages have come"
@@ -251,7 +269,7 @@ def main():
             faulthandler.dump_traceback_later(LIMIT_S, exit=True)
             print("...", name, file=sys.stderr, end=" ", flush=True)
             if what == "leaks":
-                times = max(100, int(numbers[0]) // operation.cost)
+                times = max(300, int(numbers[0]) // operation.cost)
                 found = find_leaks(rig, operation, times)
             else:
                 times = 1

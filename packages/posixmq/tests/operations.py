@@ -255,18 +255,20 @@ def operations(rig):
         "open: long name": op(lambda r: Queue("/" + "x" * 256), QueueError, cost=5),
         "open: name not encodable": op(lambda r: Queue("/\ud800"), UnicodeError),
         "open: name with NUL": op(lambda r: Queue("/a\0b"), QueueError, cost=5),
-        "open: bad maxsize": op(lambda r: Queue(r.name, 0), QueueError, cost=5),
+        "open: bad maxsize": op(lambda r: Queue(r.name, -77777), QueueError, cost=5),
         "open: huge maxsize": op(lambda r: Queue(r.name, 1 << 80), QueueError, cost=5),
         "open: maxsize of a wrong type": op(lambda r: Queue(r.name, "1"), TypeError),
         "open: hostile maxsize": op(lambda r: Queue(r.name, Hostile()), ZeroDivisionError),
-        "open: bad maxmsgsize": op(lambda r: Queue(r.name, 1, -1), QueueError, cost=5),
+        "open: bad maxmsgsize": op(lambda r: Queue(r.name, 1, -77777), QueueError, cost=5),
         "open: bad mode": op(lambda r: Queue(r.name, mode=0o1000), QueueError, cost=5),
-        "open: beyond the limits": op(lambda r: Queue(r.name, 1 << 30, 1 << 30), QueueError, cost=20),
+        "open: beyond the limits": op(
+            lambda r: Queue(r.name, 1 << 30, 1 << 30), QueueError, cost=20
+        ),
         "open: missing": op(lambda r: Queue(r.name, create=False), QueueError, cost=5),
         "open: exists": op(lambda r: Queue(r.q.name, exclusive=True), QueueError, cost=5),
         "open: bad on_signal": op(lambda r: Queue(r.name, on_signal="x"), ValueError),
         "open: on_signal of a wrong type": op(lambda r: Queue(r.name, on_signal=1), TypeError),
-        "open: bad spin_us": op(lambda r: Queue(r.name, spin_us=-1), ValueError),
+        "open: bad spin_us": op(lambda r: Queue(r.name, spin_us=-77777), ValueError),
         "open: spin_us of a wrong type": op(lambda r: Queue(r.name, spin_us="x"), TypeError),
         "open: no serializer": op(lambda r: Queue(r.name, serializer=object()), TypeError),
         "open: serializer not callable": op(
@@ -290,11 +292,16 @@ def operations(rig):
         "put json": op(lambda r: r.json.put(["json"]), (), "json", 1, 5),
         "put by keywords": op(
             lambda r: r.q.put(item=ITEM, block=True, timeout=1, priority=3, pickle_protocol=4),
-            (), "q", 1, 2,
-        ),  # fmt: skip
+            (),
+            "q",
+            1,
+            2,
+        ),
         "put_nowait": op(lambda r: r.q.put_nowait(ITEM, 3), (), "q", 1, 2),
         "put: full": op(lambda r: r.full.put_nowait(ITEM), queue.Full, "full"),
-        "put: full in time": op(lambda r: r.full.put(ITEM, timeout=1e-4), queue.Full, "full", cost=40),
+        "put: full in time": op(
+            lambda r: r.full.put(ITEM, timeout=1e-4), queue.Full, "full", cost=40
+        ),
         "put: too long": op(lambda r: r.raw.put(b"x" * 300), QueueError, "raw", cost=5),
         "put: closed": op(lambda r: r.closed.put(ITEM), QueueError, cost=5),
         "put: never opened": op(lambda r: r.blank.put(ITEM), QueueError, cost=5),
@@ -313,7 +320,7 @@ def operations(rig):
         "put: equal keyword": op(
             lambda r: r.q.put(ITEM, **{"".join(["time", "out"]): 1}), (), "q", 1, 2
         ),
-        "put: bad priority": op(lambda r: r.q.put(1, priority=-1), QueueError, cost=5),
+        "put: bad priority": op(lambda r: r.q.put(1, priority=-77777), QueueError, cost=5),
         "put: hostile priority": op(lambda r: r.q.put(1, priority=Hostile()), ZeroDivisionError),
         "put: hostile block": op(lambda r: r.q.put(1, Hostile()), ZeroDivisionError),
         "put: hostile timeout": op(lambda r: r.q.put(1, timeout=Hostile()), ZeroDivisionError),
@@ -326,15 +333,15 @@ def operations(rig):
         "get json": op(lambda r: r.json.get(), (), "json", -1, 5),
         "get_nowait": op(lambda r: r.q.get_nowait(), (), "q", -1, 2),
         "get: empty": op(lambda r: r.empty.get_nowait(), queue.Empty, "empty"),
-        "get: empty in time": op(lambda r: r.empty.get(timeout=1e-4), queue.Empty, "empty", cost=40),
+        "get: empty in time": op(
+            lambda r: r.empty.get(timeout=1e-4), queue.Empty, "empty", cost=40
+        ),
         "get: interrupted": op(interrupted, QueueError, "empty", cost=100),
         # Without memory threading.Thread.start() may wait for ever for a thread that died young.
         "get: in a thread": op(in_a_thread, queue.Empty, "empty", cost=100, only="leaks"),
         "get: no pickle": op(lambda r: r.bad.get(), DecodeError, "bad", -1, 10),
         "get: no json": op(lambda r: r.badjson.get(), DecodeError, "badjson", -1, 10),
-        "get: KeyboardInterrupt": op(
-            lambda r: r.refuses.get(), KeyboardInterrupt, "refuses", 0, 5
-        ),
+        "get: KeyboardInterrupt": op(lambda r: r.refuses.get(), KeyboardInterrupt, "refuses", 0, 5),
         "get: closed": op(lambda r: r.closed.get(), QueueError, cost=5),
         "get: too many arguments": op(lambda r: r.q.get(1, 2, 3), TypeError),
         # attributes
@@ -385,7 +392,9 @@ def operations(rig):
         "stat": op(lambda r: r.q.stat(), needs="stat", cost=3),
         "stat: closed": op(lambda r: r.closed.stat(), QueueError, needs="stat", cost=5),
         "notify": op(notify, needs="notify", cost=10),
-        "from_fd": op(lambda r: Queue.from_fd(os.dup(r.q.fileno())).close(), needs="from_fd", cost=5),
+        "from_fd": op(
+            lambda r: Queue.from_fd(os.dup(r.q.fileno())).close(), needs="from_fd", cost=5
+        ),
         "from_fd: no queue": op(lambda r: Queue.from_fd(999_999), OSError, needs="from_fd", cost=5),
         "anonymous": op(lambda r: Queue.anonymous(1, 16).close(), needs="anonymous", cost=5),
         "list_queues": op(lambda r: posixmq.list_queues(), needs="list_queues", cost=50),
@@ -396,7 +405,7 @@ def operations(rig):
         "iterate": op(lambda r: next(r.q), (), "q", -1, 3, "__next__"),
         "iterate: closed": op(lambda r: next(r.closed), StopIteration, needs="__next__"),
         "compare": op(lambda r: (r.q == r.raw, hash(r.q))),
-    }  # fmt: skip
+    }
     if big:
         table |= {
             "put long": op(lambda r: r.big.put(LONG), (), "big", 1, 10),
