@@ -149,7 +149,9 @@ def analyse(session: nox.Session) -> None:
     for name in SIBLINGS:
         source = str(ROOT / f"packages/{name}/src/{name}/_{name}.c")
         flags = ["-std=c11", "-DPy_LIMITED_API=0x030B0000", f"-isystem{include}"]
-        if "Free Software Foundation" in (session.run("cc", "--version", silent=True, external=True) or ""):
+        if "Free Software Foundation" in (
+            session.run("cc", "--version", silent=True, external=True) or ""
+        ):
             strict = ["-O2", "-Wall", "-Wextra", "-Werror", "-fanalyzer", *QUIET]
             options = [*strict, *flags, "-c", source, "-o", os.devnull]
             session.run("cc", *options, external=True)
@@ -433,7 +435,7 @@ def tsan(session: nox.Session) -> None:
     instrumented_session(session)
     for name in SIBLINGS:
         install_instrumented(session, name, "-O1", "-fsanitize=thread")
-        reports = Path(session.create_tmp(), f"{name}-report")
+        reports = Path(session.create_tmp(), f"{name}-report").resolve()
         for old in reports.parent.glob(f"{reports.name}.*"):
             old.unlink()
         options = f"halt_on_error=0:exitcode=0:log_path={reports}"
@@ -488,7 +490,7 @@ def coverage(session: nox.Session) -> None:
         for old in built_in.rglob("*.gcda"):
             old.unlink()
         instrumented_pytest(session, name, {})
-        table = Path(session.create_tmp(), f"{name}.json")
+        table = Path(session.create_tmp(), f"{name}.json").resolve()
         with session.chdir(built_in):
             output = ["--txt", "-", "--json-summary", str(table)]
             session.run("gcovr", "--root", ".", "--exclude-unreachable-branches", *output)

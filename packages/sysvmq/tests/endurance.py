@@ -121,7 +121,6 @@ def perform(rig, operation, times):
 def leaks(rig, operation, times):
     """Return what each call leaves behind: {kind: how many a call}, nothing where there is no leak."""
     perform(rig, operation, 20)
-    state()
     before = state()
     perform(rig, operation, times)
     grown = [after - value for after, value in zip(state(), before, strict=True)]
