@@ -367,7 +367,7 @@ def install_instrumented(session: nox.Session, name: str, *flags: str) -> Path:
     options = ["--no-index", "--no-build-isolation", "--no-deps", "--force-reinstall"]
     for sibling in FOLDERS:
         session.run("python", "-m", "pip", "uninstall", "-qy", sibling, silent=True)
-    session.install(*options, str(source), env=env)
+    session.run("python", "-m", "pip", "install", "-q", *options, str(source), env=env)
     return source
 
 
