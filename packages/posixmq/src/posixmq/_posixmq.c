@@ -258,8 +258,11 @@ system_mount(int *folder)
     if (syscall(SYS_fsconfig, context, CONTEXT_CREATE, NULL, NULL, 0) == 0) {
         mount = (int)syscall(SYS_fsmount, context, CONTEXT_CLOSE_ON_EXEC, 0);
     }
-    /* A mount's own descriptor is an O_PATH one, which cannot be read. */
-    if (mount < 0 || (*folder = openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
+    if (mount >= 0) {
+        /* A mount's own descriptor is an O_PATH one, which cannot be read. */
+        *folder = openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    }
+    if (mount < 0 || *folder < 0) {
         error = errno;
     }
     if (mount >= 0) {
@@ -504,8 +507,8 @@ create_nameless(const open_request *request, opened_queue *opened)
     int error;
 
     do {
-        snprintf(name, sizeof(name), "/" MQC_PACKAGE "-%ld-%u-%llx", (long)getpid(),
-                 atomic_fetch_add(&created, 1), (unsigned long long)mqc_now());
+        (void)snprintf(name, sizeof(name), "/" MQC_PACKAGE "-%ld-%u-%llx", (long)getpid(),
+                       atomic_fetch_add(&created, 1), (unsigned long long)mqc_now());
         error = create_queue(name, request, &opened->fd);
     } while (error == EEXIST);
     if (error != 0) {

@@ -75,6 +75,18 @@ mqc_state_init(mqc_state *state)
         [MQC_MAX_ITEMS] = "max_items", [MQC_BUFFER] = "buffer",
         [MQC_EXCLUDE] = "exclude",     [MQC_INDEX] = "index",
     };
+    const struct {
+        PyObject **place;
+        const char *module_name, *attribute;
+    } wanted[] = {
+        {&state->Empty, "queue", "Empty"},
+        {&state->Full, "queue", "Full"},
+        {&state->decode_error, MQC_PACKAGE "._errors", "decode_error"},
+        {&state->Message, MQC_PACKAGE "._message", "Message"},
+        {&state->PickleSerializer, MQC_PACKAGE ".serializers", "PickleSerializer"},
+        {&state->dumps, "pickle", "dumps"},
+        {&state->loads, "pickle", "loads"},
+    };
 
     for (int i = 0; i < MQC_WORDS; i++) {
         state->words[i] = PyUnicode_InternFromString(words[i]);
@@ -82,18 +94,18 @@ mqc_state_init(mqc_state *state)
             return -1;
         }
     }
-    state->Empty = mqc_import("queue", "Empty");
-    state->Full = mqc_import("queue", "Full");
-    state->decode_error = mqc_import(MQC_PACKAGE "._errors", "decode_error");
-    state->Message = mqc_import(MQC_PACKAGE "._message", "Message");
-    state->PickleSerializer = mqc_import(MQC_PACKAGE ".serializers", "PickleSerializer");
-    state->dumps = mqc_import("pickle", "dumps");
-    state->loads = mqc_import("pickle", "loads");
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+        *wanted[i].place = mqc_import(wanted[i].module_name, wanted[i].attribute);
+        if (*wanted[i].place == NULL) {
+            return -1;
+        }
+    }
     state->protocol = PyLong_FromLong(1);
+    if (state->protocol == NULL) {
+        return -1;
+    }
     state->thread_key = PyUnicode_FromString(MQC_PACKAGE " thread");
-    if (state->Empty == NULL || state->Full == NULL || state->decode_error == NULL ||
-        state->Message == NULL || state->PickleSerializer == NULL || state->dumps == NULL ||
-        state->loads == NULL || state->protocol == NULL || state->thread_key == NULL) {
+    if (state->thread_key == NULL) {
         return -1;
     }
     mqc_watch_forks();
@@ -210,7 +222,7 @@ mqc_raise(const char *operation, int error, PyObject *queue, PyObject *detail)
     if (exception == NULL &&
         (PyErr_ExceptionMatches(PyExc_MemoryError) || PyErr_ExceptionMatches(PyExc_OSError) ||
          PyErr_ExceptionMatches(PyExc_ImportError) ||
-         PyErr_ExceptionMatches(PyExc_RecursionError))) {
+         PyErr_ExceptionMatches(PyExc_RuntimeError))) { /* no stack, no lock for a file */
         exception = mqc_plain_error(operation, error);
     }
     mqc_raise_object(exception);
