@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent
 DIST = ROOT / "dist"
 FOLDERS = {"posixmq": "posixmq", "sysvmq": "sysvmq", "ipcqueue": "ipcqueue-meta"}
 SIBLINGS = {"posixmq": "sysvmq", "sysvmq": "posixmq"}
-TWINS = ["mqc_wait.h", "mqc_python.h", "serializers.py", "_errors.py"]
+TWINS = ["mqc_wait.h", "mqc_python.h", "serializers.py", "_errors.py", "_line.py"]
 HOWTOS = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docs/howto-*.md"))]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 
@@ -318,6 +318,89 @@ def soak(session: nox.Session) -> None:
     """Move messages at full rate while workers are killed (`-- --minutes 60`)."""
     install_wheels(session, *SIBLINGS)
     run_outside(session, "python", "-I", ROOT / "faults/soak.py", *session.posargs)
+
+
+# ------------------------------------------------------------------------ other systems
+
+# What `zig cc` compiles for: musl, 32 bits, FreeBSD, macOS. None of it is run.
+TARGETS = [
+    "x86_64-linux-gnu.2.17",
+    "x86-linux-gnu.2.17",
+    "arm-linux-gnueabihf",
+    "x86_64-linux-musl",
+    "aarch64-linux-musl",
+    "arm-linux-musleabihf",
+    "x86_64-freebsd",
+    "x86-freebsd",
+    "aarch64-freebsd",
+    "x86_64-macos",
+    "aarch64-macos",
+]
+
+# Python's headers know the word sizes of the machine that they were made on.
+PYCONFIG = """
+#include "pyconfig_of_this_machine.h"
+#if __SIZEOF_LONG__ == 4
+#undef SIZEOF_LONG
+#undef SIZEOF_SIZE_T
+#undef SIZEOF_VOID_P
+#define SIZEOF_LONG 4
+#define SIZEOF_SIZE_T 4
+#define SIZEOF_VOID_P 4
+#endif
+"""
+
+
+@nox.session(python=BUILD_PYTHON)
+@nox.parametrize("name", list(SIBLINGS), ids=list(SIBLINGS))
+def portable(session: nox.Session, name: str) -> None:
+    """Test the waits of systems without thread-directed timers (FreeBSD, macOS), on this one."""
+    session.install(*TESTING, SETUPTOOLS)
+    with tempfile.TemporaryDirectory() as folder:
+        leave = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
+        source = shutil.copytree(ROOT / "packages" / FOLDERS[name], f"{folder}/x", ignore=leave)
+        build = ("--no-index", "--no-build-isolation", "--force-reinstall", str(source))
+        session.install(*build, env={"CFLAGS": "-O2 -DMQC_POLLS"})
+    look = f"from {name} import _{name} as c; assert c._polls"
+    run_outside(session, "python", "-I", "-c", look)
+    pytest_alone(session, name)
+
+
+def compile_for(session: nox.Session, target: str, name: str, headers: Path) -> str:
+    """Compile and link the extension for a target; return what the compiler says."""
+    source = ROOT / f"packages/{FOLDERS[name]}/src/{name}/_{name}.c"
+    command = ["python", "-m", "ziglang", "cc", "-target", target, "-std=c11", "-Wall", "-Wextra"]
+    command += ["-Wno-unused-parameter", "-Wno-missing-field-initializers", "-fPIC", "-shared"]
+    command += ["-DPy_LIMITED_API=0x030B0000", f"-I{headers}", str(source)]
+    command += ["-o", str(headers / "extension.so")]
+    if "macos" in target:
+        command += ["-undefined", "dynamic_lookup"]
+    refused = name == "posixmq" and "macos" in target  # with an #error that says so
+    code = 1 if refused else 0
+    return session.run(*command, silent=True, success_codes=[code]) or ""
+
+
+@nox.session(python=BUILD_PYTHON)
+def cross(session: nox.Session) -> None:
+    """Compile for musl, 32 bits, FreeBSD and macOS by zig, warnings being errors; runs nothing."""
+    try:
+        session.install("ziglang", silent=True)
+    except nox.command.CommandFailed:
+        session.skip("ziglang, the compiler with those systems' headers, cannot be installed")
+    look = "import sysconfig; print(sysconfig.get_path('include'))"
+    include = (session.run("python", "-c", look, silent=True) or "").strip()
+    with tempfile.TemporaryDirectory() as folder:
+        headers = Path(shutil.copytree(include, f"{folder}/include"))
+        (headers / "pyconfig.h").rename(headers / "pyconfig_of_this_machine.h")
+        (headers / "pyconfig.h").write_text(PYCONFIG)
+        for target in TARGETS:
+            for name in SIBLINGS:
+                said = compile_for(session, target, name, headers)
+                if name == "posixmq" and "macos" in target:
+                    if "macOS has no POSIX message queues" not in said:
+                        session.error(f"posixmq for {target} is not refused in words:\n{said}")
+                elif "warning:" in said:
+                    session.error(f"{name} for {target}:\n{said}")
 
 
 # ------------------------------------------------------------------- documents and show

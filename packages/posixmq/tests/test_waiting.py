@@ -16,6 +16,7 @@ WAITERS = 6
 # --- first come, first served -----------------------------------------------------------------------
 
 
+@pytest.mark.native("first come first served")
 @pytest.mark.parametrize("timeouts", [(None,), (100,), (None, 100)], ids=["no", "all", "mixed"])
 def test_waiting_readers_are_served_in_the_order_they_came(make, background, timeouts):
     q = make()
@@ -28,6 +29,7 @@ def test_waiting_readers_are_served_in_the_order_they_came(make, background, tim
     assert [reader.result() for reader in readers] == list(range(WAITERS))
 
 
+@pytest.mark.native("first come first served")
 @pytest.mark.parametrize("timeouts", [(None,), (100,), (None, 100)], ids=["no", "all", "mixed"])
 def test_waiting_writers_are_served_in_the_order_they_came(full, background, timeouts):
     writers = [
@@ -39,6 +41,7 @@ def test_waiting_writers_are_served_in_the_order_they_came(full, background, tim
         writer.result()
 
 
+@pytest.mark.native("first come first served")
 def test_waiting_processes_are_served_in_the_order_they_came(
     make, start_script, finish, processes_asleep
 ):
@@ -56,6 +59,7 @@ def test_waiting_processes_are_served_in_the_order_they_came(
     assert [finish(process).strip() for process in processes] == ["0", "1", "2", "3"]
 
 
+@pytest.mark.native("first come first served")
 def test_a_long_wait_keeps_its_place(make, background):
     """Nothing moves a waiter back while it sleeps, timer ticks included."""
     q = make()
@@ -94,6 +98,7 @@ def switches(task):
     return sum(int(line.split()[1]) for line in lines if "ctxt_switches" in line)
 
 
+@pytest.mark.native("first come first served")
 def test_a_message_wakes_one_waiter_alone(make, background):
     q = make()
     readers = [background(q.get, timeout=t).until_asleep() for t in (None, 100) * 4]
@@ -105,6 +110,7 @@ def test_a_message_wakes_one_waiter_alone(make, background):
     q.close()
 
 
+@pytest.mark.native("a waiter that naps costs some CPU")
 @pytest.mark.parametrize("options", [{}, {"spin_us": 0}], ids=["spin", "no spin"])
 def test_an_idle_waiter_costs_no_cpu(make, options):
     """Under 10 ms of CPU in 10 s are promised; here a second and a half may cost as much."""
@@ -122,6 +128,7 @@ def test_an_idle_writer_costs_no_cpu(full):
     assert time.thread_time() - before < 0.010
 
 
+@pytest.mark.native("a waiter that naps costs some CPU")
 def test_an_idle_process_sleeps(make, start_script, processes_asleep):
     q = make()
     process = start_script(
@@ -250,6 +257,7 @@ def wait():
 """
 
 
+@pytest.mark.native("no signal is claimed")
 def test_no_signal_is_claimed_before_a_wait_needs_it(run_script, name):
     run_script(
         WAIT
@@ -272,6 +280,7 @@ assert caught_signals() - before == {signal.SIGRTMAX - 2}
     )
 
 
+@pytest.mark.native("no signal is claimed")
 def test_a_signal_in_use_is_never_claimed(run_script, name):
     run_script(
         WAIT
@@ -291,6 +300,7 @@ assert used == [1]
     )
 
 
+@pytest.mark.native("no signal is claimed")
 def test_the_signal_can_be_chosen(run_script, name):
     chosen = signal.SIGRTMIN + 5
     run_script(

@@ -180,3 +180,16 @@ def test_forks_in_a_crowd_of_calls_are_all_well(make, fork, thread):
     for worker in workers:
         worker.result()
     assert queue.empty()
+
+
+def test_a_child_that_leaves_a_with_block_leaves_the_parent_its_private_queue(make, fork, row):
+    queue = make(None)
+
+    def child():
+        with queue:
+            queue.put("from the child")
+
+    fork(child)
+    assert row(queue.id)
+    assert queue.get_nowait() == "from the child"
+    queue.close()

@@ -62,6 +62,7 @@ def test_a_timeout_that_ends_on_the_way_into_the_wait_is_not_lost(stuck, way):
         timed_out(stuck, way, number % 100 * 1e-7)
 
 
+@pytest.mark.native("one sleep a wait")
 def test_a_timed_wait_does_not_poll(stuck, way):
     timed_out(stuck, way, 0.01)
     before = resource.getrusage(resource.RUSAGE_THREAD)

@@ -18,6 +18,7 @@ def cpu_of(thread) -> float:
     return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
 
 
+@pytest.mark.native("first come first served")
 @pytest.mark.parametrize("timeout", [None, 60])
 @pytest.mark.parametrize("spin_us", [None, 0])
 def test_threads_are_served_first_come_first_served(make, thread, timeout, spin_us):
@@ -28,6 +29,7 @@ def test_threads_are_served_first_come_first_served(make, thread, timeout, spin_
     assert [waiter.result() for waiter in waiters] == list(range(8))
 
 
+@pytest.mark.native("first come first served")
 def test_processes_are_served_first_come_first_served(make, key, spawn):
     queue = make(key)
     waiters = [spawn("print(Queue(int(args[0])).get())", key).wait_blocked() for _ in range(4)]
@@ -36,6 +38,7 @@ def test_processes_are_served_first_come_first_served(make, key, spawn):
     assert [waiter.finish() for waiter in waiters] == ["0", "1", "2", "3"]
 
 
+@pytest.mark.native("first come first served")
 def test_waiters_of_one_type_are_served_in_order(make, thread):
     queue = make()
     waiters = [thread(queue.get, msg_type=number % 2 + 1).wait_blocked() for number in range(6)]
@@ -44,6 +47,7 @@ def test_waiters_of_one_type_are_served_in_order(make, thread):
     assert [waiter.result() for waiter in waiters] == [1, 0, 3, 2, 5, 4]
 
 
+@pytest.mark.native("first come first served")
 def test_a_message_wakes_one_waiter_only(make, thread, count_switches):
     queue = make()
     waiters = [thread(queue.get).wait_blocked() for _ in range(8)]
@@ -67,6 +71,7 @@ def test_all_blocked_writers_get_their_turn(full, thread):
     assert sorted(got[1:]) == [b"%016d" % n for n in range(6)]
 
 
+@pytest.mark.native("a waiter that naps costs some CPU")
 @pytest.mark.parametrize("way", ["get", "put", "timed get", "timed put"])
 def test_an_idle_waiter_costs_nothing(full, thread, count_switches, way):
     timeout = 60 if "timed" in way else None
@@ -120,6 +125,7 @@ def test_spins_that_do_not_pay_are_given_up(make):
     assert any(waits(queue, 40, 0.004) / 40 < 0.001 for _ in range(5))
 
 
+@pytest.mark.native("a waiter that naps costs some CPU")
 def test_an_idle_queue_asked_again_and_again_costs_little(make):
     """Ten seconds of it must cost less than 10 ms; one second, generously."""
     queue = make()
@@ -235,6 +241,7 @@ def wait():
 """
 
 
+@pytest.mark.native("no signal is claimed")
 def test_the_wake_up_signal_is_claimed_only_when_needed(make, key, spawn):
     make(key)
     child = spawn(
@@ -258,6 +265,7 @@ print(*caught() - before)
     assert child.finish().split() == ["True", str(signal.SIGRTMAX - 2)]
 
 
+@pytest.mark.native("no signal is claimed")
 @pytest.mark.parametrize("kind", ["handler", "SIG_IGN"])
 def test_the_wake_up_signal_is_never_one_in_use(make, key, spawn, kind):
     make(key)
@@ -284,6 +292,7 @@ print(len(ran))
     assert second == ("0" if kind == "SIG_IGN" else "2")
 
 
+@pytest.mark.native("no signal is claimed")
 @pytest.mark.parametrize("later", ["handler", "SIG_DFL", "SIG_IGN"])
 def test_a_program_may_take_the_wake_up_signal_later(make, key, spawn, later):
     """Its handler stays, and waits go on: the wake-up never kills and never goes missing."""
@@ -319,6 +328,7 @@ thread.join()
     assert child.finish() == "[True, True, True] True\nQueueError"
 
 
+@pytest.mark.native("no signal is claimed")
 def test_the_wake_up_signal_can_be_chosen(make, key, spawn):
     make(key)
     chosen = signal.SIGRTMIN + 5
@@ -330,6 +340,7 @@ def test_the_wake_up_signal_can_be_chosen(make, key, spawn):
     assert child.finish() == f"True {int(chosen)}"
 
 
+@pytest.mark.native("no signal is claimed")
 def test_one_signal_serves_all_queues_and_threads(make, key, spawn):
     make(key)
     child = spawn(
@@ -475,6 +486,7 @@ def slow_entry(tmp_path_factory):
     return {"LD_PRELOAD": str(library)}
 
 
+@pytest.mark.native("the way into a sleep")
 @pytest.mark.parametrize("way", ["get", "put"])
 @pytest.mark.parametrize("end", ["timeout", "detach", "close"])
 def test_what_ends_a_wait_is_not_lost_on_the_way_into_it(make, key, spawn, slow_entry, way, end):

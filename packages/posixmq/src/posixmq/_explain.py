@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import resource
+import sys
 from typing import Any
 
 from ._errors import QueueError, system_error
@@ -16,6 +17,9 @@ _MQUEUE_LIMITS = "/proc/sys/fs/mqueue/"
 _HARD_LIMITS = {"msg_max": 65536, "msgsize_max": 16777216}
 
 _CAP_SYS_RESOURCE = 24
+
+# Elsewhere than on Linux the limits are not read, only named.
+_LINUX = sys.platform == "linux"
 
 
 def failure(operation: str, os_errno: int, queue: Any, detail: Any) -> QueueError:
@@ -38,7 +42,8 @@ def _argument(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
 
 def _name(operation: str, os_errno: int, queue: Any, name: Any) -> str:
     size = len(os.fsencode(name)) - 1
-    return f"the name is too long: {size} bytes after the slash, and mq_overview(7) allows 255"
+    allowed = "mq_overview(7) allows 255" if _LINUX else "the kernel allows 254"
+    return f"the name is too long: {size} bytes after the slash, and {allowed}"
 
 
 def _unlink(operation: str, os_errno: int, queue: Any, name: Any) -> str:
@@ -47,6 +52,7 @@ def _unlink(operation: str, os_errno: int, queue: Any, name: Any) -> str:
     if queue is not None:
         return f"cannot unlink {_name_of(queue)}: it has no name"
     reasons = {
+        errno.ENOSYS: _no_queues(),
         errno.ENOENT: "it does not exist",
         errno.EACCES: "only its owner (or root) may",
         errno.EPERM: "only its owner (or root) may",
@@ -80,7 +86,7 @@ def _too_long(queue: Any, size: int) -> str:
         "queue is created: unlink it and create it with a larger maxmsgsize"
     )
     allowed = _read_limit("msgsize_max")
-    if size > allowed:
+    if size > allowed and _LINUX:
         text += (
             f", once fs.mqueue.msgsize_max = {allowed} is raised "
             f"('sysctl fs.mqueue.msgsize_max={size}' as root)"
@@ -90,8 +96,9 @@ def _too_long(queue: Any, size: int) -> str:
 
 def _open(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
     name, maxsize, maxmsgsize, readable, writable = detail
+    what = "an anonymous queue" if name is None else f"queue {name!r}"
     if os_errno == errno.EACCES:
-        return f"cannot open queue {name!r}: {_no_permission(readable, writable)}"
+        return f"cannot open {what}: {_no_permission(readable, writable)}"
     explain = {
         errno.EINVAL: _over_size_limits,
         errno.EOVERFLOW: _over_size_limits,
@@ -102,8 +109,12 @@ def _open(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
         errno.ENOENT: _missing,
         errno.EEXIST: _exists,
     }.get(os_errno)
-    words = os.strerror(os_errno) if explain is None else explain(maxsize, maxmsgsize)
-    what = "an anonymous queue" if name is None else f"queue {name!r}"
+    if os_errno == errno.ENOSYS:
+        words = _no_queues()
+    elif explain in _NAME_LIMITS and not _LINUX:
+        words = _over_some_limit(os_errno, maxsize, maxmsgsize)
+    else:
+        words = os.strerror(os_errno) if explain is None else explain(maxsize, maxmsgsize)
     return f"cannot open {what}: {words}"
 
 
@@ -124,7 +135,26 @@ def _from_fd(operation: str, os_errno: int, queue: Any, fd: Any) -> str:
     return f"cannot use descriptor {fd}: {os.strerror(os_errno)}"
 
 
+def _no_queues() -> str:
+    if _LINUX:
+        return "this kernel was built without POSIX message queues (CONFIG_POSIX_MQUEUE)"
+    return "the kernel module mqueuefs is not loaded ('kldload mqueuefs' as root)"
+
+
+def _over_some_limit(os_errno: int, maxsize: int, maxmsgsize: int) -> str:
+    return (
+        f"{os.strerror(os_errno)} (maxsize={maxsize}, maxmsgsize={maxmsgsize}); the limits are "
+        "kern.mqueue.maxmsg, kern.mqueue.maxmsgsize and kern.mqueue.maxmq, which sysctl shows and "
+        "root may raise, and the descriptors of this process ('ulimit -n')"
+    )
+
+
 def _notify(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
+    if os_errno == errno.ENOSYS:
+        return (
+            f"cannot notify on {_name_of(queue)}: calling a function takes Linux; a signal number "
+            "is taken here as well"
+        )
     if os_errno != errno.EBUSY:
         return _using(operation, os_errno, queue, detail)
     pid = 0
@@ -140,6 +170,8 @@ def _notify(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
 
 
 def _list(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
+    if not _LINUX:
+        return "cannot list the queues: that takes Linux; 'mount -t mqueuefs' shows them on FreeBSD"
     return (
         f"cannot list the queues: no mqueue file system is mounted, and mounting one unseen is "
         f"for root ({os.strerror(os_errno)}); 'mkdir -p /dev/mqueue && mount -t mqueue none "
@@ -272,6 +304,8 @@ def _state(queue: Any) -> str:
         return "not open: Queue.__init__ was not called"
     if queue.closed:
         return "closed"
+    if queue.readable and queue.writable:
+        return "open, but something else closed its descriptor"
     return f"opened with {'readable' if queue.writable else 'writable'}=False"
 
 
@@ -288,6 +322,9 @@ def _shown(value: object) -> str:
         return "a huge number"
     return text if len(text) <= 80 else text[:77] + "..."
 
+
+# Those that name limits of Linux.
+_NAME_LIMITS = (_over_size_limits, _over_user_limits, _over_system_files, _over_queues_max)
 
 _EXPLAIN = {
     "argument": _argument,

@@ -10,13 +10,24 @@
 #define _GNU_SOURCE /* sched_getaffinity, SIGEV_THREAD_ID */
 #define PY_SSIZE_T_CLEAN
 
+#ifdef __APPLE__
+#error "macOS has no POSIX message queues; its System V queues are in the package sysvmq"
+#endif
+
 #include <Python.h>
 
 #include <fcntl.h>        /* O_CREAT and the like */
-#include <linux/mqueue.h> /* struct mq_attr as the kernel lays it out */
+#include <mqueue.h>       /* struct mq_attr, which libc has as the kernel lays it out */
 #include <poll.h>         /* waiting on a descriptor that somebody made non-blocking */
+#include <stdio.h>        /* snprintf */
 #include <structmember.h> /* T_PYSSIZET for the weak reference list */
 #include <sys/stat.h>     /* fchmod */
+#ifdef __FreeBSD__
+#include <sys/param.h> /* which module.h needs */
+
+#include <sys/module.h> /* modfind */
+#include <sys/syscall.h>
+#endif
 
 #define MQC_PACKAGE "posixmq"
 #define MQC_SIGNAL_VARIABLE "POSIXMQ_SIGNAL"
@@ -46,26 +57,70 @@ typedef struct {
     PyObject *weakrefs;
 } Queue;
 
-/* MQ_PRIO_MAX of <limits.h>, the kernel's fixed value. */
+/* MQ_PRIO_MAX of <limits.h> less one, the kernel's fixed value. */
+#ifdef __FreeBSD__
+#define MOST_PRIORITY 63
+#define PRIORITY_RANGE "0 to 63 (MQ_PRIO_MAX - 1)"
+#else
 #define MOST_PRIORITY 32767
 #define PRIORITY_RANGE "0 to 32767 (MQ_PRIO_MAX - 1)"
+#endif
 
 static struct PyModuleDef posixmq_module;
 
 /* ***** system calls ***** */
 
-/* They go through syscall(2) because glibc's wrappers would tie the wheel to its version 2.34
- * or later. The kernel wants the name without the slash that mq_overview(7) asks for. */
+/* They go through syscall(2): on Linux because glibc's wrappers would tie the wheel to its
+ * version 2.34 or later, on FreeBSD because those hide the descriptor in a structure. */
+
+#ifdef __FreeBSD__
+typedef struct timespec mq_timespec;
+#define SYS_mq_open SYS_kmq_open
+#define SYS_mq_unlink SYS_kmq_unlink
+#define SYS_mq_getsetattr SYS_kmq_setattr
+#define SYS_mq_notify SYS_kmq_notify
+#define MQC_SYS_mq_timedsend SYS_kmq_timedsend
+#define MQC_SYS_mq_timedreceive SYS_kmq_timedreceive
+#else
+typedef struct mqc_timespec mq_timespec;
+#endif
 
 /* A deadline long past: the call returns ETIMEDOUT where it would block. O_NONBLOCK would be
  * seen by every process that shares the open file description. */
-static const struct mqc_timespec LONG_PAST;
+static const mq_timespec LONG_PAST;
+
+/* Linux wants the name without the slash that mq_overview(7) asks for, FreeBSD with it. */
+static const char *
+kernel_name(const char *name)
+{
+#ifdef __FreeBSD__
+    return name;
+#else
+    return name + 1;
+#endif
+}
+
+/* Whether the kernel knows these calls. FreeBSD has them in a module; where it is not loaded,
+ * a call would not return ENOSYS but end the process with SIGSYS. */
+static int
+system_has_queues(void)
+{
+#ifdef __FreeBSD__
+    return modfind("mqueuefs") >= 0;
+#else
+    return 1;
+#endif
+}
 
 static int
 system_open(const char *name, int flags, mode_t mode, struct mq_attr *attributes, int *fd)
 {
-    long result = syscall(SYS_mq_open, name + 1, flags, mode, attributes);
+    long result;
 
+    if (!system_has_queues()) {
+        return ENOSYS;
+    }
+    result = syscall(SYS_mq_open, kernel_name(name), flags, mode, attributes);
     if (result < 0) {
         return errno;
     }
@@ -76,7 +131,10 @@ system_open(const char *name, int flags, mode_t mode, struct mq_attr *attributes
 static int
 system_unlink(const char *name)
 {
-    return syscall(SYS_mq_unlink, name + 1) < 0 ? errno : 0;
+    if (!system_has_queues()) {
+        return ENOSYS;
+    }
+    return syscall(SYS_mq_unlink, kernel_name(name)) < 0 ? errno : 0;
 }
 
 static int
@@ -84,6 +142,8 @@ system_getattr(int fd, struct mq_attr *attributes)
 {
     return syscall(SYS_mq_getsetattr, fd, NULL, attributes) < 0 ? errno : 0;
 }
+
+#ifdef __linux__
 
 /* statx(2), whose layout is the same everywhere and which needs no newer glibc than mq_open. */
 #ifndef SYS_statx
@@ -108,6 +168,9 @@ enum {
     CONTEXT_CREATE = 6,        /* FSCONFIG_CMD_CREATE */
 };
 
+#endif /* __linux__ */
+
+/* As statx(2) lays it out. */
 struct system_time {
     int64_t seconds;
     uint32_t nanoseconds;
@@ -128,14 +191,37 @@ struct system_status {
 static int
 system_status(int fd, struct system_status *status)
 {
+#ifdef __linux__
     return syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATUS_BASIC, status) < 0 ? errno : 0;
+#else
+    struct stat found;
+
+    if (fstat(fd, &found) < 0) {
+        return errno;
+    }
+    *status = (struct system_status){
+        .links = 1, /* which FreeBSD does not tell, nor the inode */
+        .uid = found.st_uid,
+        .gid = found.st_gid,
+        .mode = (uint16_t)found.st_mode,
+        .inode = (uint64_t)found.st_ino,
+        .access = {.seconds = found.st_atime},
+        .change = {.seconds = found.st_ctime},
+        .modification = {.seconds = found.st_mtime},
+        .major = (uint32_t)((uint64_t)found.st_dev >> 32),
+        .minor = (uint32_t)found.st_dev,
+    };
+    return 0;
+#endif
 }
 
 /* As a call of its own, fcntl(2) asks for glibc 2.28. */
 static int
 system_fcntl(int fd, int command, int argument)
 {
-#ifdef SYS_fcntl64
+#ifndef __linux__
+    return fcntl(fd, command, argument);
+#elif defined(SYS_fcntl64)
     return (int)syscall(SYS_fcntl64, fd, command, argument);
 #else
     return (int)syscall(SYS_fcntl, fd, command, argument);
@@ -145,6 +231,11 @@ system_fcntl(int fd, int command, int argument)
 static int
 system_notify(int fd, const struct sigevent *event)
 {
+#ifndef __linux__
+    if (event != NULL && event->sigev_notify == SIGEV_THREAD) {
+        return ENOSYS; /* what the kernel writes to a socket is Linux's own */
+    }
+#endif
     return syscall(SYS_mq_notify, fd, event) < 0 ? errno : 0;
 }
 
@@ -153,6 +244,10 @@ system_notify(int fd, const struct sigevent *event)
 static int
 system_mount(int *folder)
 {
+#ifndef __linux__
+    (void)folder;
+    return ENOSYS;
+#else
     int context = (int)syscall(SYS_fsopen, "mqueue", CONTEXT_CLOSE_ON_EXEC);
     int mount = -1;
     int error = 0;
@@ -172,6 +267,7 @@ system_mount(int *folder)
     }
     close(context);
     return error;
+#endif
 }
 
 /* A descriptor that came from elsewhere may be non-blocking: then poll(2) sleeps. */
@@ -194,7 +290,7 @@ static int
 send_attempt(void *context, int may_sleep)
 {
     const outgoing *message = context;
-    const struct mqc_timespec *timeout = may_sleep ? NULL : &LONG_PAST;
+    const mq_timespec *timeout = MQC_SLEEPS(may_sleep) ? NULL : &LONG_PAST;
 
     for (;;) {
         if (syscall(MQC_SYS_mq_timedsend, message->fd, message->data, message->size,
@@ -204,7 +300,7 @@ send_attempt(void *context, int may_sleep)
         if (errno == ETIMEDOUT) {
             return EAGAIN;
         }
-        if (errno != EAGAIN || !may_sleep) {
+        if (errno != EAGAIN || !MQC_SLEEPS(may_sleep)) {
             return errno;
         }
         if (sleep_on_descriptor(message->fd, POLLOUT) != 0) {
@@ -225,7 +321,7 @@ static int
 receive_attempt(void *context, int may_sleep)
 {
     incoming *message = context;
-    const struct mqc_timespec *timeout = may_sleep ? NULL : &LONG_PAST;
+    const mq_timespec *timeout = MQC_SLEEPS(may_sleep) ? NULL : &LONG_PAST;
 
     for (;;) {
         message->size = syscall(MQC_SYS_mq_timedreceive, message->fd, message->buffer,
@@ -236,7 +332,7 @@ receive_attempt(void *context, int may_sleep)
         if (errno == ETIMEDOUT) {
             return EAGAIN;
         }
-        if (errno != EAGAIN || !may_sleep) {
+        if (errno != EAGAIN || !MQC_SLEEPS(may_sleep)) {
             return errno;
         }
         if (sleep_on_descriptor(message->fd, POLLIN) != 0) {
@@ -800,10 +896,14 @@ static void
 warn_unclosed(Queue *self)
 {
     PyObject *type, *value, *traceback;
+    int warned;
 
     PyErr_Fetch(&type, &value, &traceback);
-    if (PyErr_WarnFormat(PyExc_ResourceWarning, 1, "unclosed message queue %R",
-                         self->name == NULL ? Py_None : self->name) < 0) {
+    warned =
+        self->name == NULL
+            ? PyErr_WarnEx(PyExc_ResourceWarning, "unclosed message queue without a name", 1)
+            : PyErr_WarnFormat(PyExc_ResourceWarning, 1, "unclosed message queue %R", self->name);
+    if (warned < 0) {
         PyErr_WriteUnraisable(self->name);
     }
     PyErr_Restore(type, value, traceback);
@@ -999,6 +1099,7 @@ send_outbox(Queue *self, mqc_outbox *outbox, unsigned priority, int64_t patience
     }
     outbox->send = send_one;
     outbox->context = &message;
+    outbox->stretch = patience == 0 ? 0 : MQC_STRETCH;
     return mqc_move(&self->state->common, &(mqc_transfer){
                                               .gate = &self->gate,
                                               .direction = MQC_PUT,
@@ -1023,8 +1124,7 @@ put_items(Queue *self, PyObject *items, int64_t patience, PyObject *priority, Py
         return NULL;
     }
     if (atomic_load(&self->gate.closed)) {
-        mqc_raise("put", EBADF, (PyObject *)self, NULL);
-        return NULL;
+        return mqc_outbox_result(state, (PyObject *)self, &outbox, EBADF);
     }
     if (mqc_outbox_fill(state, &self->serializer, items, protocol, &outbox) == 0) {
         int error = send_outbox(self, &outbox, (unsigned)level, patience);
@@ -1124,11 +1224,13 @@ receive_one(void *context, mqc_slot *slot, size_t capacity, int may_sleep)
 static PyObject *
 get_items(Queue *self, size_t most, int64_t patience)
 {
+    size_t held = (size_t)self->maxsize;
     mqc_inbox inbox = {
         .receive = receive_one,
         .context = self,
         .capacity = (size_t)self->maxmsgsize,
-        .most = most > 0 ? most : (size_t)self->maxsize,
+        /* Never more than the queue holds: writers that keep up would keep it from ending. */
+        .most = most > 0 && most < held ? most : held,
     };
     PyObject *items = NULL;
 
@@ -1282,9 +1384,11 @@ PyDoc_STRVAR(Queue_put_many_doc,
              ":param priority: 0 to 32767, the same for all\n"
              ":param pickle_protocol: for PickleSerializer only\n"
              ":raises queue.Full: there was no room for any\n"
-             ":raises QueueError: as put(); like every exception while they are sent, it says\n"
-             "    by its attribute count how many were put\n"
-             ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
+             ":raises QueueError: as put()\n"
+             ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n"
+             "\n"
+             "What is raised once the items are looked at says in its attribute count how many\n"
+             "were put: also what the serializer or the handler of a signal raised.\n");
 
 static PyObject *
 Queue_put_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -1307,7 +1411,7 @@ PyDoc_STRVAR(Queue_get_many_doc,
              "Wait for a message, take it and those behind it that are there, and return the list\n"
              "of their items.\n"
              "\n"
-             ":param max_items: 1 or more; None for maxsize\n"
+             ":param max_items: 1 or more; None for maxsize, and more are never taken at once\n"
              ":param block: False to raise queue.Empty at once where there is none\n"
              ":param timeout: seconds to wait for the first, None for ever; ignored if block is\n"
              "    false\n"
@@ -1382,7 +1486,7 @@ Queue_next(PyObject *op)
         return NULL;
     }
     item = get_item(self, MQC_FOREVER);
-    if (item == NULL && atomic_load(&self->gate.closed)) {
+    if (item == NULL && self->maxmsgsize > 0 && atomic_load(&self->gate.closed)) {
         mqc_end_iteration();
     }
     return item;
@@ -1567,7 +1671,7 @@ Queue_richcompare(PyObject *op, PyObject *other, int operation)
         !PyObject_TypeCheck(other, self->state->Queue)) {
         Py_RETURN_NOTIMPLEMENTED;
     }
-    if (self->maxmsgsize > 0 && that->maxmsgsize > 0) {
+    if (self->inode != 0 && that->inode != 0) { /* FreeBSD does not tell it */
         equal = self->inode == that->inode && self->device == that->device;
     }
     return PyBool_FromLong(operation == Py_EQ ? equal : !equal);
@@ -1579,7 +1683,7 @@ Queue_hash(PyObject *op)
     const Queue *self = (Queue *)op;
     hashfunc by_identity = PyType_GetSlot(&PyBaseObject_Type, Py_tp_hash);
 
-    return self->maxmsgsize > 0 ? (Py_hash_t)(self->inode & LONG_MAX) : by_identity(op);
+    return self->inode != 0 ? (Py_hash_t)(self->inode & LONG_MAX) : by_identity(op);
 }
 
 /* ***** looking ***** */
@@ -1601,6 +1705,10 @@ look_at(int fd, queue_look *look)
     if (error == 0) {
         error = system_status(fd, &look->status);
     }
+#ifndef __linux__ /* there is no such text */
+    look->length = -1;
+    return error;
+#endif
     if (error == 0) {
         look->length = pread(fd, look->text, sizeof(look->text), 0);
         if (look->length < 0 && errno != EBADF) { /* EBADF: opened for writing only */
@@ -1992,6 +2100,11 @@ posixmq_exec(PyObject *module)
     if (mqc_state_init(&state->common) < 0) {
         return -1;
     }
+#ifdef MQC_POLLS /* for the tests, which look where a call waits */
+    if (PyModule_AddIntConstant(module, "_polls", 1) < 0) {
+        return -1;
+    }
+#endif
     state->Queue = (PyTypeObject *)PyType_FromModuleAndSpec(module, &Queue_spec, NULL);
     if (state->Queue == NULL) {
         return -1;

@@ -16,6 +16,7 @@
 #define MQC_SCRATCH 16384 /* a message up to this many bytes is received on the stack */
 #define MQC_SPIN_US 50    /* the default spin: what waking a sleeping process costs */
 #define MQC_MOST_SPIN_US 1000000
+#define MQC_STRETCH 256 /* messages of a batch between two looks at the clock and for close() */
 
 /* ***** module state ***** */
 
@@ -784,7 +785,8 @@ mqc_encode(const mqc_state *state, const mqc_serializer *serializer, PyObject *i
 
 static PyObject *Queue_repr(PyObject *op); /* not a subclass's, which may fail or come back here */
 
-/* The DecodeError for a message that the serializer refused by raising cause. */
+/* The DecodeError for a message that the serializer refused by raising cause. Where it cannot be
+ * made, by lack of memory or at the limit of recursion, the cause itself carries the data. */
 static PyObject *
 mqc_decode_error(const mqc_state *state, PyObject *queue, PyObject *cause, PyObject *data,
                  const char *place, long value)
@@ -798,6 +800,13 @@ mqc_decode_error(const mqc_state *state, PyObject *queue, PyObject *cause, PyObj
     }
     Py_XDECREF(args);
     Py_XDECREF(kwargs);
+    if (exception == NULL) {
+        PyErr_Clear();
+        exception = Py_NewRef(cause);
+        if (PyObject_SetAttrString(exception, "data", data) < 0) {
+            PyErr_Clear();
+        }
+    }
     return exception;
 }
 
@@ -860,22 +869,24 @@ mqc_thread_destroy(PyObject *capsule)
 {
     mqc_thread *thread = PyCapsule_GetPointer(capsule, NULL);
 
+#ifndef MQC_POLLS
     /* A child of fork inherits this record but not the timer. */
     if (thread->has_timer && thread->forks == mqc_forks) {
         syscall(SYS_timer_delete, thread->timer);
     }
+#endif
     PyMem_Free(thread);
 }
 
 /* This thread's number, asked for once a thread and again in the child of a fork. */
-static pid_t
+static mqc_tid_t
 mqc_tid(void)
 {
-    static _Thread_local pid_t tid;
+    static _Thread_local mqc_tid_t tid;
     static _Thread_local unsigned forks;
 
     if (tid == 0 || forks != mqc_forks) {
-        tid = (pid_t)syscall(SYS_gettid);
+        tid = mqc_thread_number();
         forks = mqc_forks;
     }
     return tid;
@@ -885,7 +896,7 @@ mqc_tid(void)
 static int
 mqc_in_main_thread(void)
 {
-    return mqc_tid() == getpid();
+    return mqc_is_first_thread(mqc_tid());
 }
 
 static PyObject *
@@ -947,30 +958,41 @@ typedef struct {
     int large; /* the work alone is worth releasing the GIL */
 } mqc_transfer;
 
-enum { MQC_TRY, MQC_SPIN, MQC_SLEEP };
+enum { MQC_TRY, MQC_SPIN, MQC_SLEEP, MQC_SLEEP_ON };
+
+/* Where a wait stands: its step, the one that was last where it stopped, and when its spin and
+ * the whole of it end. */
+typedef struct {
+    int step;
+    int64_t spin_end, deadline;
+} mqc_progress;
 
 /* One step of the wait, inside the gate and without the GIL. The main thread returns to Python
  * between steps, as a handler whose signal arrived during a spin must not wait for the message;
  * the others go from spin to sleep in one. */
 static int
-mqc_step_once(const mqc_transfer *transfer, int step, int64_t spin_end, int64_t deadline,
-              mqc_thread *thread)
+mqc_step_once(const mqc_transfer *transfer, mqc_progress *progress, mqc_thread *thread)
 {
     mqc_spin *spin = &transfer->gate->spin[transfer->direction];
+    int64_t spin_end = progress->spin_end;
     int error = EAGAIN;
 
-    if (step == MQC_TRY) {
+    if (progress->step == MQC_TRY) {
         return transfer->attempt(transfer->context, 0);
     }
-    if (step == MQC_SPIN && spin_end > 0) {
+    if (progress->step == MQC_SPIN && spin_end > 0) {
         int64_t look = mqc_now() + MQC_LOOK_NS;
         int64_t slice_end = thread->is_main && look < spin_end ? look : spin_end;
         error = mqc_spin_on(transfer->gate, spin, transfer->attempt, transfer->context, slice_end,
                             spin_end);
     }
-    if (error == EAGAIN && (step == MQC_SLEEP || !thread->is_main)) {
+    if (error == EAGAIN && (progress->step >= MQC_SLEEP || !thread->is_main)) {
+#ifdef MQC_POLLS
+        thread->sleeps_on = progress->step == MQC_SLEEP_ON;
+#endif
+        progress->step = MQC_SLEEP;
         error = mqc_sleep_until(transfer->gate, spin, transfer->attempt, transfer->context,
-                                deadline, thread);
+                                progress->deadline, thread);
     }
     return error;
 }
@@ -978,14 +1000,13 @@ mqc_step_once(const mqc_transfer *transfer, int step, int64_t spin_end, int64_t 
 /* A batch that made progress begins its wait anew, with a spin, and without the GIL in between:
  * but the main thread looks for signals every millisecond. */
 static int
-mqc_step(const mqc_transfer *transfer, int step, int64_t spin_end, int64_t deadline,
-         mqc_thread *thread)
+mqc_step(const mqc_transfer *transfer, mqc_progress *progress, mqc_thread *thread)
 {
     mqc_spin *spin = &transfer->gate->spin[transfer->direction];
     int64_t look = 0;
 
     for (;;) {
-        int error = mqc_step_once(transfer, step, spin_end, deadline, thread);
+        int error = mqc_step_once(transfer, progress, thread);
         int64_t now;
         if (error != EINPROGRESS) {
             return error;
@@ -994,7 +1015,7 @@ mqc_step(const mqc_transfer *transfer, int step, int64_t spin_end, int64_t deadl
         if (atomic_load(&transfer->gate->closed)) {
             return EBADF;
         }
-        if (now >= deadline) {
+        if (now >= progress->deadline) {
             return EAGAIN;
         }
         if (look == 0) {
@@ -1003,14 +1024,13 @@ mqc_step(const mqc_transfer *transfer, int step, int64_t spin_end, int64_t deadl
         else if (thread->is_main && now >= look) {
             return EINPROGRESS;
         }
-        step = MQC_SPIN;
-        spin_end = mqc_spin_end(transfer->gate, spin, deadline);
+        progress->step = MQC_SPIN;
+        progress->spin_end = mqc_spin_end(transfer->gate, spin, progress->deadline);
     }
 }
 
 static int
-mqc_step_inside(const mqc_state *state, const mqc_transfer *transfer, int step, int64_t spin_end,
-                int64_t deadline)
+mqc_step_inside(const mqc_state *state, const mqc_transfer *transfer, mqc_progress *progress)
 {
     PyObject *record = mqc_this_thread(state);
     mqc_thread *thread;
@@ -1021,13 +1041,15 @@ mqc_step_inside(const mqc_state *state, const mqc_transfer *transfer, int step, 
         return -1;
     }
     thread = PyCapsule_GetPointer(record, NULL);
+#ifndef MQC_POLLS
     if (atomic_load(&mqc_signal) == 0) { /* getenv(3) is safe from os.environ under the GIL */
         atomic_store(&mqc_wanted_signal, mqc_environment_number(MQC_SIGNAL_VARIABLE));
     }
+#endif
     error = mqc_enter(transfer->gate, &waiter, thread->tid);
     if (error == 0) {
         Py_BEGIN_ALLOW_THREADS
-        error = mqc_step(transfer, step, spin_end, deadline, thread);
+        error = mqc_step(transfer, progress, thread);
         if (error == EINTR && atomic_load(&transfer->gate->closed)) {
             error = EBADF; /* that was close(), not a signal of the program's own */
         }
@@ -1056,11 +1078,15 @@ static int
 mqc_move_slowly(const mqc_state *state, const mqc_transfer *transfer, int error)
 {
     mqc_spin *spin = &transfer->gate->spin[transfer->direction];
-    int64_t deadline =
-        transfer->patience == MQC_FOREVER ? MQC_FOREVER : mqc_deadline(transfer->patience);
-    int64_t spin_end = transfer->patience == 0 ? 0 : mqc_spin_end(transfer->gate, spin, deadline);
-    int step = MQC_TRY;
+    mqc_progress progress = {
+        .step = MQC_TRY,
+        .deadline =
+            transfer->patience == MQC_FOREVER ? MQC_FOREVER : mqc_deadline(transfer->patience),
+    };
 
+    if (transfer->patience != 0) {
+        progress.spin_end = mqc_spin_end(transfer->gate, spin, progress.deadline);
+    }
     for (;;) {
         if (error == EINTR) {
             int stop = mqc_handle_signals(transfer);
@@ -1072,16 +1098,19 @@ mqc_move_slowly(const mqc_state *state, const mqc_transfer *transfer, int error)
             return -1;
         }
         if (error == EINPROGRESS) {
-            spin_end = mqc_spin_end(transfer->gate, spin, deadline);
+            progress.spin_end = mqc_spin_end(transfer->gate, spin, progress.deadline);
         }
-        if (error != 0 && transfer->patience != 0) {
-            step = mqc_now() < spin_end ? MQC_SPIN : MQC_SLEEP;
+        if (error == MQC_LOOK) {
+            progress.step = MQC_SLEEP_ON;
         }
-        error = mqc_step_inside(state, transfer, step, spin_end, deadline);
-        if (error == EAGAIN && (transfer->patience == 0 || step == MQC_SLEEP)) {
+        else if (error != 0 && transfer->patience != 0) {
+            progress.step = mqc_now() < progress.spin_end ? MQC_SPIN : MQC_SLEEP;
+        }
+        error = mqc_step_inside(state, transfer, &progress);
+        if (error == EAGAIN && (transfer->patience == 0 || progress.step == MQC_SLEEP)) {
             return error;
         }
-        if (error != EAGAIN && error != EINTR && error != EINPROGRESS) {
+        if (error != EAGAIN && error != EINTR && error != EINPROGRESS && error != MQC_LOOK) {
             return error;
         }
     }
@@ -1133,11 +1162,13 @@ typedef struct {
     void *context;
     mqc_payload *payloads;
     size_t count, encoded;
-    size_t next; /* how many have gone */
+    size_t next;    /* how many have gone */
+    size_t stretch; /* how many may go without a look about, 0 for all */
 } mqc_outbox;
 
 /* Send as many as there is room for, sleeping for the first at most: 0 once all have gone,
- * EINPROGRESS where some have and the next would block. */
+ * EINPROGRESS where some have and the next would block, or a stretch has: readers that keep up
+ * must not keep it from seeing that time is up, a signal waits or the queue was closed. */
 static int
 mqc_send_batch(void *context, int may_sleep)
 {
@@ -1145,8 +1176,12 @@ mqc_send_batch(void *context, int may_sleep)
     size_t before = outbox->next;
 
     while (outbox->next < outbox->count) {
-        int error = outbox->send(outbox->context, &outbox->payloads[outbox->next],
-                                 may_sleep && outbox->next == before);
+        int error;
+        if (outbox->stretch > 0 && outbox->next - before == outbox->stretch) {
+            return EINPROGRESS;
+        }
+        error = outbox->send(outbox->context, &outbox->payloads[outbox->next],
+                             may_sleep && outbox->next == before);
         if (error != 0) {
             return error == EAGAIN && outbox->next > before ? EINPROGRESS : error;
         }
@@ -1164,10 +1199,23 @@ mqc_outbox_clear(mqc_outbox *outbox)
     PyMem_Free(outbox->payloads);
 }
 
-/* Serialize all items before the first is sent: one that cannot be changes nothing. */
+/* Tell by its attribute count how many messages had gone when the exception was raised. */
+static void
+mqc_note_count(size_t count)
+{
+    PyObject *exception = mqc_take_exception();
+    PyObject *number = PyLong_FromSize_t(count);
+
+    if (number == NULL || PyObject_SetAttrString(exception, "count", number) < 0) {
+        PyErr_Clear(); /* it is more important what happened */
+    }
+    Py_XDECREF(number);
+    mqc_raise_object(exception);
+}
+
 static int
-mqc_outbox_fill(const mqc_state *state, const mqc_serializer *serializer, PyObject *items,
-                PyObject *protocol, mqc_outbox *outbox)
+mqc_outbox_encode(const mqc_state *state, const mqc_serializer *serializer, PyObject *items,
+                  PyObject *protocol, mqc_outbox *outbox)
 {
     PyObject *list = PySequence_List(items);
 
@@ -1194,30 +1242,28 @@ mqc_outbox_fill(const mqc_state *state, const mqc_serializer *serializer, PyObje
     return 0;
 }
 
+/* Serialize all items before the first is sent: one that cannot be changes nothing. */
+static int
+mqc_outbox_fill(const mqc_state *state, const mqc_serializer *serializer, PyObject *items,
+                PyObject *protocol, mqc_outbox *outbox)
+{
+    if (mqc_outbox_encode(state, serializer, items, protocol, outbox) < 0) {
+        mqc_note_count(0);
+        return -1;
+    }
+    return 0;
+}
+
 static size_t
 mqc_outbox_longest(const mqc_outbox *outbox)
 {
     size_t longest = 0;
 
-    for (size_t i = 0; i < outbox->count; i++) {
+    for (size_t i = 0; i < outbox->encoded; i++) {
         size_t size = (size_t)outbox->payloads[i].size;
         longest = size > longest ? size : longest;
     }
     return longest;
-}
-
-/* Tell by its attribute count how many messages had gone when the exception was raised. */
-static void
-mqc_note_count(size_t count)
-{
-    PyObject *exception = mqc_take_exception();
-    PyObject *number = PyLong_FromSize_t(count);
-
-    if (number == NULL || PyObject_SetAttrString(exception, "count", number) < 0) {
-        PyErr_Clear(); /* it is more important what happened */
-    }
-    Py_XDECREF(number);
-    mqc_raise_object(exception);
 }
 
 /* What put_many() returns after mqc_move() returned error: how many went, unless none did. */
@@ -1323,17 +1369,17 @@ mqc_decoded_fail(const mqc_state *state, mqc_decoded *decoded, PyObject *queue, 
     if (decoded->failures == NULL) {
         decoded->failures = PyList_New(0);
     }
-    if (failure != NULL && decoded->failures != NULL) {
+    if (decoded->failures != NULL) {
         result = PyList_Append(decoded->failures, failure);
     }
     if (PyObject_IsInstance(cause, PyExc_Exception) == 0) { /* KeyboardInterrupt must get through */
         Py_XDECREF(decoded->raised);
         decoded->raised = Py_NewRef(cause);
     }
-    else if (decoded->raised == NULL && failure != NULL) {
+    else if (decoded->raised == NULL) {
         decoded->raised = Py_NewRef(failure);
     }
-    Py_XDECREF(failure);
+    Py_DECREF(failure);
     Py_DECREF(cause);
     return result;
 }

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,14 @@ from ._sysvmq import Queue
 _KERNEL_LIMITS = "/proc/sys/kernel/"
 
 _CAP_SYS_RESOURCE = 24
+
+# Elsewhere than on Linux the limits are not read, only named.
+_LINUX = sys.platform == "linux"
+_NAMES = (
+    "compiled into the kernel"
+    if sys.platform == "darwin"
+    else "kern.ipc.msgmax, kern.ipc.msgmnb and kern.ipc.msgmni, which sysctl shows"
+)
 
 
 def failure(operation: str, os_errno: int, queue: Any, detail: Any) -> QueueError:
@@ -56,6 +65,8 @@ def _using(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
             f"cannot remove {_name_of(queue)}: only its owner or creator (or root) may; detach() "
             "leaves it"
         )
+    if os_errno == errno.ENOSYS and operation == "get":
+        return f"cannot get from {_name_of(queue)} with exclude=True: that takes Linux (MSG_EXCEPT)"
     if os_errno in (errno.EACCES, errno.EPERM):
         return f"cannot {operation} on {_name_of(queue)}: its owner and mode do not let this user"
     return f"cannot {operation} on {_name_of(queue)}: {os.strerror(os_errno)}"
@@ -78,7 +89,7 @@ def _peek(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
 
 def _set(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
     uid, gid, max_bytes = detail
-    if os_errno == errno.EPERM and max_bytes > _read_limit("msgmnb") and not _may_exceed_limits():
+    if _LINUX and os_errno == errno.EPERM and max_bytes > _read_limit("msgmnb") and not _may_exceed_limits():
         return f"cannot change {_name_of(queue)}: {_no_max_bytes(max_bytes)}"
     if os_errno in (errno.EPERM, errno.EACCES):
         return f"cannot change {_name_of(queue)}: only its owner, its creator or root may"
@@ -97,6 +108,11 @@ def _pickle(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
 
 def _too_long(queue: Any, size: int) -> str:
     """A message has two limits: the system's, and the room that the whole queue has."""
+    if not _LINUX:
+        return (
+            f"the message has {size} bytes, and maxmsgsize is {queue.maxmsgsize}, max_bytes "
+            f"{queue.max_bytes}; the system's own limits are {_NAMES}"
+        )
     msgmax, max_bytes = _read_limit("msgmax"), queue.max_bytes
     words = []
     if size > msgmax:
@@ -165,10 +181,17 @@ def _ftok(operation: str, os_errno: int, queue: Any, path: bytes) -> str:
 
 
 def _limits(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
+    if os_errno == errno.ENOSYS and not _LINUX:
+        return f"cannot read the limits of message queues: that takes Linux; here they are {_NAMES}"
     return f"cannot read the limits of message queues: {os.strerror(os_errno)}"
 
 
 def _no_max_bytes(max_bytes: int) -> str:
+    if not _LINUX:
+        return (
+            f"the system refuses max_bytes={max_bytes}: only root may set more than the queue has, "
+            f"and only its owner or creator less; the system's own limits are {_NAMES}"
+        )
     allowed = _read_limit("msgmnb")
     if max_bytes > allowed and not _may_exceed_limits():
         return (
@@ -179,6 +202,11 @@ def _no_max_bytes(max_bytes: int) -> str:
 
 
 def _over_msgmni(max_bytes: int) -> str:
+    if not _LINUX:
+        return (
+            "the system has no room for one more queue; remove unused queues (ipcs -q, ipcrm); "
+            f"the limits are {_NAMES}"
+        )
     allowed = _read_limit("msgmni")
     return (
         f"the system has as many queues as kernel.msgmni = {allowed} allows, and one more was "

@@ -15,13 +15,16 @@
 #include <structmember.h> /* T_PYSSIZET for the weak reference list */
 #include <sys/ipc.h>
 #include <sys/msg.h>
+#ifndef __linux__
+#include <sys/sysctl.h> /* instead of IPC_INFO */
+#endif
 
 #define MQC_PACKAGE "sysvmq"
 #define MQC_SIGNAL_VARIABLE "SYSVMQ_SIGNAL"
 #define MQC_SPIN_VARIABLE "SYSVMQ_SPIN_US"
 #include "mqc_python.h"
 
-/* Linux's own, which not every libc names. */
+/* Linux's own, which not every libc names; system_receive refuses them elsewhere. */
 #ifndef MSG_EXCEPT
 #define MSG_EXCEPT 020000
 #endif
@@ -74,14 +77,22 @@ removed_or(int error)
     return error == EINVAL ? EIDRM : error;
 }
 
-/* The longest message that this system allows: kernel.msgmax. */
+/* The longest message that this system allows, LONG_MAX where it does not say: kernel.msgmax, on
+ * FreeBSD kern.ipc.msgmax. macOS has no name for it. */
 static long
 system_msgmax(void)
 {
+#ifdef __linux__
     struct msginfo information;
 
     /* IPC_INFO needs no permission. */
     return msgctl(0, IPC_INFO, (struct msqid_ds *)&information) < 0 ? LONG_MAX : information.msgmax;
+#else
+    int limit;
+    size_t size = sizeof(limit);
+
+    return sysctlbyname("kern.ipc.msgmax", &limit, &size, NULL, 0) < 0 ? LONG_MAX : limit;
+#endif
 }
 
 static int
@@ -97,16 +108,22 @@ static int
 system_look(int id, struct msqid_ds *status)
 {
     int error = system_stat(id, status);
+#ifdef __linux__
     int found;
+#endif
 
     if (error != EACCES) {
         return error;
     }
+#ifndef __linux__
+    return error;
+#else
     found = msgctl(id, MSG_STAT_ANY, status);
     if (found < 0) {
         return errno == EINVAL ? EACCES : errno; /* an older kernel: what IPC_STAT said stands */
     }
     return found == id ? 0 : EIDRM;
+#endif
 }
 
 static long
@@ -119,7 +136,26 @@ capacity(const struct msqid_ds *status)
 static unsigned long
 key_of(const struct msqid_ds *status)
 {
+#if defined(__linux__)
     return (uint32_t)status->msg_perm.__key;
+#elif defined(__APPLE__)
+    return (uint32_t)status->msg_perm._key;
+#else
+    return (uint32_t)status->msg_perm.key;
+#endif
+}
+
+/* msgrcv(2), which other systems than Linux give no flag to look at a message or to except one. */
+static ssize_t
+system_receive(int id, void *buffer, size_t size, long type, int flags)
+{
+#ifndef __linux__
+    if (flags & (MSG_EXCEPT | MSG_COPY)) {
+        errno = ENOSYS;
+        return -1;
+    }
+#endif
+    return msgrcv(id, buffer, size, type, flags);
 }
 
 static int
@@ -221,7 +257,8 @@ send_attempt(void *context, int may_sleep)
             return error;
         }
     }
-    if (msgsnd(message->id, message->buffer, message->size, may_sleep ? 0 : IPC_NOWAIT) == 0) {
+    if (msgsnd(message->id, message->buffer, message->size,
+               MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT) == 0) {
         return 0;
     }
     error = errno;
@@ -284,8 +321,9 @@ receive_attempt(void *context, int may_sleep)
     int error;
 
     for (;;) {
-        message->size = msgrcv(message->id, message->buffer, message->capacity, message->type,
-                               message->flags | (may_sleep ? 0 : IPC_NOWAIT));
+        message->size =
+            system_receive(message->id, message->buffer, message->capacity, message->type,
+                           message->flags | (MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT));
         if (message->size >= 0) {
             return 0;
         }
@@ -890,12 +928,12 @@ Queue_enter(PyObject *op, PyObject *Py_UNUSED(ignored))
 PyDoc_STRVAR(Queue_exit_doc,
              "__exit__($self, /, *exc_info)\n--\n\n"
              "Detach a queue that has a key or came from from_id(); remove a private one that\n"
-             "was made here, which nobody could find.\n");
+             "this very process made, which nobody could find.\n");
 
 static PyObject *
 Queue_exit(PyObject *op, PyObject *Py_UNUSED(args))
 {
-    return mqc_end_block(op, ((Queue *)op)->maker != 0 ? "close" : "detach");
+    return mqc_end_block(op, ((Queue *)op)->maker == getpid() ? "close" : "detach");
 }
 
 /* ***** send and receive ***** */
@@ -1211,8 +1249,9 @@ receive_one(void *context, mqc_slot *slot, size_t capacity, int may_sleep)
 {
     const batch *receiving = context;
     /* The slot is laid out as a message_buffer from its place on. */
-    ssize_t size = msgrcv(receiving->id, &slot->place, capacity, receiving->wanted.type,
-                          receiving->wanted.flags | (may_sleep ? 0 : IPC_NOWAIT));
+    ssize_t size =
+        system_receive(receiving->id, &slot->place, capacity, receiving->wanted.type,
+                       receiving->wanted.flags | (MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT));
 
     if (size >= 0) {
         slot->size = (size_t)size;
@@ -1582,6 +1621,63 @@ Queue_peek(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwna
     return get_message(self, 0, &wanted);
 }
 
+/* ***** watching, for sysvmq.asyncio ***** */
+
+typedef struct {
+    int id, flags;
+    long type;
+    message_buffer empty;
+} watching;
+
+/* A message that is longer than the buffer stays queued, see E2BIG in msgrcv(2): so with no
+ * buffer at all the call sleeps until there is a message, and leaves it to whoever wants it. */
+static int
+watch_attempt(void *context, int may_sleep)
+{
+    watching *watch = context;
+    int flags = watch->flags | (may_sleep ? 0 : IPC_NOWAIT);
+
+    watch->empty.type = 0;
+    if (msgrcv(watch->id, &watch->empty, 0, watch->type, flags) == 0 || errno == E2BIG) {
+        return 0;
+    }
+    if (errno == ENOMSG) {
+        return EAGAIN;
+    }
+    return errno == EINVAL ? EIDRM : errno;
+}
+
+PyDoc_STRVAR(Queue_watch_doc,
+             "_watch($self, msg_type, exclude, /)\n--\n\n"
+             "Wait until there is a message that get(True, msg_type, exclude=exclude) would\n"
+             "take; leave it in the queue and return 0.\n"
+             "\n"
+             "A message of no bytes cannot be left there: it is taken, and its type returned.\n");
+
+static PyObject *
+Queue_watch(PyObject *op, PyObject *args)
+{
+    Queue *self = (Queue *)op;
+    watching watch = {.id = self->id};
+    int exclude, error;
+
+    if (!PyArg_ParseTuple(args, "lp:_watch", &watch.type, &exclude)) {
+        return NULL;
+    }
+    watch.flags = exclude ? MSG_EXCEPT : 0;
+    error = mqc_move(&self->state->common, &(mqc_transfer){
+                                               .gate = &self->gate,
+                                               .direction = MQC_GET,
+                                               .attempt = watch_attempt,
+                                               .context = &watch,
+                                               .patience = MQC_FOREVER,
+                                           });
+    if (error > 0) {
+        mqc_raise("get", error, op, NULL);
+    }
+    return error == 0 ? PyLong_FromLong(watch.empty.type) : NULL;
+}
+
 /* ***** attributes ***** */
 
 /* Ask the kernel; -1 with an exception if it does not say. */
@@ -1850,6 +1946,7 @@ static PyMethodDef Queue_methods[] = {
     METHOD(set, METH_VARARGS | METH_KEYWORDS),
     METHOD(qsize, METH_NOARGS),
     METHOD(empty, METH_NOARGS),
+    {"_watch", Queue_watch, METH_VARARGS, Queue_watch_doc},
     METHOD(close, METH_NOARGS),
     METHOD(detach, METH_NOARGS),
     {"__enter__", Queue_enter, METH_NOARGS, Queue_enter_doc},
@@ -1997,6 +2094,10 @@ PyDoc_STRVAR(sysvmq_limits_doc,
 static PyObject *
 sysvmq_limits(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
+#ifndef __linux__
+    mqc_raise("limits", ENOSYS, NULL, NULL);
+    return NULL;
+#else
     PyObject *class, *result;
     struct msginfo information;
 
@@ -2014,6 +2115,7 @@ sysvmq_limits(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
                                    information.msgtql);
     Py_DECREF(class);
     return result;
+#endif
 }
 
 static PyMethodDef sysvmq_functions[] = {
@@ -2035,6 +2137,11 @@ sysvmq_exec(PyObject *module)
     if (mqc_state_init(&state->common) < 0) {
         return -1;
     }
+#ifdef MQC_POLLS /* for the tests, which look where a call waits */
+    if (PyModule_AddIntConstant(module, "_polls", 1) < 0) {
+        return -1;
+    }
+#endif
     state->Queue = (PyTypeObject *)PyType_FromModuleAndSpec(module, &Queue_spec, NULL);
     if (state->Queue == NULL) {
         return -1;

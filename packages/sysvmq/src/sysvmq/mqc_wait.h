@@ -9,13 +9,18 @@
  * and close() in another thread. Both send one real-time signal to the sleeping thread, whose
  * empty handler makes the system call return EINTR. A signal that lands just before the system
  * call is lost, so both repeat it every millisecond until the call has returned.
+ *
+ * Only Linux has all that this takes. Elsewhere MQC_POLLS stands for a plainer way: a sleep is
+ * made of tries with short naps between them, each of which looks at the deadline and at the
+ * gate. It needs no signal, but a message finds its receiver later, and not first come first
+ * served. It can be asked for on Linux too, which is how it is tested.
  */
 
 #ifndef MQC_WAIT_H
 #define MQC_WAIT_H
 
-#ifndef __linux__
-#error "this package needs Linux: thread-directed timers (SIGEV_THREAD_ID) end its waits"
+#if !defined(__linux__) && !defined(MQC_POLLS)
+#define MQC_POLLS 1
 #endif
 
 #include <errno.h>
@@ -27,14 +32,26 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
+#include <sys/select.h>
 #include <time.h>
 #include <unistd.h>
 
-#ifndef sigev_notify_thread_id /* glibc has the field but not its documented name */
-#define sigev_notify_thread_id _sigev_un._tid
+#if defined(__linux__)
+#include <sys/syscall.h>
+#elif defined(__FreeBSD__)
+#include <pthread_np.h> /* pthread_getthreadid_np, pthread_main_np */
+#elif !defined(__APPLE__)
+#error "this package knows Linux, FreeBSD and macOS: mqc_thread_number is missing for this system"
 #endif
 
+#if !defined(MQC_POLLS) && !defined(sigev_notify_thread_id)
+#define sigev_notify_thread_id _sigev_un._tid /* older libcs have only the field */
+#endif
+
+/* A thread's number in the kernel, whatever type that has. */
+typedef uint64_t mqc_tid_t;
+
+#ifdef __linux__
 /* The kernel's own layout, so that a 32-bit build outlives 2038 and no libc version matters. */
 struct mqc_timespec {
     int64_t seconds;
@@ -52,20 +69,29 @@ struct mqc_timespec {
 #define MQC_SYS_mq_timedsend SYS_mq_timedsend
 #define MQC_SYS_mq_timedreceive SYS_mq_timedreceive
 #endif
+#endif /* __linux__ */
+
+/* Whether an attempt that may sleep really does, in the kernel. */
+#ifdef MQC_POLLS
+#define MQC_SLEEPS(may_sleep) ((void)(may_sleep), 0)
+#else
+#define MQC_SLEEPS(may_sleep) (may_sleep)
+#endif
 
 #define MQC_FOREVER INT64_MAX
 #define MQC_MILLISECOND 1000000
+#define MQC_LOOK EALREADY /* what a sleep returns to go on after a look for signals */
 #define MQC_LOOK_NS 50000 /* between two looks for signals while the main thread spins */
 
 /* One attempt at the transfer that context describes. Returns 0 or an errno; EAGAIN where it
- * would block, which a sleeping attempt never returns, and EINPROGRESS where a batch has moved
- * on and would block now. */
+ * would block, which a sleeping attempt never returns unless MQC_POLLS, and EINPROGRESS where a
+ * batch has moved on and is not done. */
 typedef int (*mqc_attempt)(void *context, int may_sleep);
 
 /* A thread that is inside a queue with the GIL released; lives on that thread's stack. */
 typedef struct mqc_waiter {
     struct mqc_waiter *next, *previous;
-    pid_t tid;
+    mqc_tid_t tid;
 } mqc_waiter;
 
 /* What a direction of a queue has learnt about spinning. */
@@ -93,10 +119,14 @@ typedef struct mqc_gate {
 
 /* What a thread keeps between its sleeps. */
 typedef struct {
-    pid_t tid;
+    mqc_tid_t tid;
     int is_main; /* Python runs signal handlers in this thread */
+#ifndef MQC_POLLS
     int has_timer;
     int timer;
+#else
+    int sleeps_on; /* the sleep that begins goes on after MQC_LOOK */
+#endif
     unsigned forks; /* mqc_forks when this was made: another number means a copy in a child */
 } mqc_thread;
 
@@ -105,8 +135,10 @@ typedef struct {
 static pthread_mutex_t mqc_lock = PTHREAD_MUTEX_INITIALIZER;
 static mqc_gate *mqc_gates;
 static unsigned mqc_forks;
+#ifndef MQC_POLLS
 static atomic_int mqc_signal;
 static atomic_long mqc_wanted_signal = -1; /* what the environment names, once it was asked */
+#endif
 
 static int64_t
 mqc_now(void)
@@ -123,6 +155,36 @@ mqc_deadline(int64_t timeout)
     int64_t now = mqc_now();
 
     return timeout >= MQC_FOREVER - now ? MQC_FOREVER : now + timeout;
+}
+
+/* ***** threads ***** */
+
+/* This thread's number in the kernel; mqc_tid asks only once a thread. */
+static mqc_tid_t
+mqc_thread_number(void)
+{
+#if defined(__linux__)
+    return (mqc_tid_t)syscall(SYS_gettid);
+#elif defined(__FreeBSD__)
+    return (mqc_tid_t)pthread_getthreadid_np();
+#else
+    uint64_t number = 0;
+
+    pthread_threadid_np(NULL, &number);
+    return number;
+#endif
+}
+
+/* Whether this is the process's first thread, or the one that forked. */
+static int
+mqc_is_first_thread(mqc_tid_t tid)
+{
+#ifdef __linux__
+    return tid == (mqc_tid_t)getpid();
+#else
+    (void)tid;
+    return pthread_main_np() == 1;
+#endif
 }
 
 /* ***** fork ***** */
@@ -199,10 +261,14 @@ mqc_gate_unregister(mqc_gate *gate)
 static int
 mqc_has_one_cpu(void)
 {
+#ifdef __linux__
     cpu_set_t cpus;
 
     /* It fails where the mask is too small for the machine, which then has CPUs enough. */
     return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) < 2;
+#else
+    return sysconf(_SC_NPROCESSORS_ONLN) == 1;
+#endif
 }
 
 /* Let callers in: everything that they use is in its place. */
@@ -215,7 +281,7 @@ mqc_gate_open(mqc_gate *gate)
 
 /* Enter before the GIL is released; EBADF once the gate is closed. */
 static int
-mqc_enter(mqc_gate *gate, mqc_waiter *waiter, pid_t tid)
+mqc_enter(mqc_gate *gate, mqc_waiter *waiter, mqc_tid_t tid)
 {
     int error = EBADF;
 
@@ -292,22 +358,7 @@ mqc_shut(mqc_gate *gate)
     return !was_closed;
 }
 
-/* ***** the wake-up signal ***** */
-
-static void
-mqc_wake(int number)
-{
-    (void)number; /* that the system call returns EINTR is all that is wanted */
-}
-
-static int
-mqc_is_free(int number)
-{
-    struct sigaction action;
-
-    return sigaction(number, NULL, &action) == 0 && !(action.sa_flags & SA_SIGINFO) &&
-           action.sa_handler == SIG_DFL;
-}
+/* ***** environment ***** */
 
 /* The number in an environment variable: -1 where it is unset or empty, LONG_MAX where it is no
  * number. (strtol would tie the wheel to the newest glibc.) */
@@ -324,6 +375,25 @@ mqc_environment_number(const char *name)
         number = number * 10 + (*text - '0');
     }
     return *text == '\0' ? number : LONG_MAX;
+}
+
+/* ***** the wake-up signal ***** */
+
+#ifndef MQC_POLLS
+
+static void
+mqc_wake(int number)
+{
+    (void)number; /* that the system call returns EINTR is all that is wanted */
+}
+
+static int
+mqc_is_free(int number)
+{
+    struct sigaction action;
+
+    return sigaction(number, NULL, &action) == 0 && !(action.sa_flags & SA_SIGINFO) &&
+           action.sa_handler == SIG_DFL;
 }
 
 /* The number to claim: what the environment names, else the highest free one. One that this
@@ -423,6 +493,29 @@ mqc_timer_arm(mqc_thread *thread, int64_t deadline)
     return mqc_timer_set(thread, deadline);
 }
 
+static void
+mqc_wake_all(mqc_gate *gate)
+{
+    /* Who sleeps has claimed it; it must not have been reset, or it would kill. */
+    if (atomic_load(&mqc_signal) > 0 && mqc_claim_signal() == 0) {
+        pthread_mutex_lock(&mqc_lock);
+        for (mqc_waiter *waiter = gate->waiters; waiter != NULL; waiter = waiter->next) {
+            syscall(SYS_tgkill, getpid(), (pid_t)waiter->tid, atomic_load(&mqc_signal));
+        }
+        pthread_mutex_unlock(&mqc_lock);
+    }
+}
+
+#else /* MQC_POLLS */
+
+static void
+mqc_wake_all(mqc_gate *gate)
+{
+    (void)gate; /* whoever is inside will look at it within a few milliseconds */
+}
+
+#endif /* MQC_POLLS */
+
 /* Wake everybody inside a shut gate until all have left. Call it without the GIL. */
 static void
 mqc_drain(mqc_gate *gate)
@@ -430,14 +523,7 @@ mqc_drain(mqc_gate *gate)
     const struct timespec pause = {.tv_nsec = MQC_MILLISECOND};
 
     while (atomic_load(&gate->inside) > 0) {
-        /* Who sleeps has claimed it; it must not have been reset, or it would kill. */
-        if (atomic_load(&mqc_signal) > 0 && mqc_claim_signal() == 0) {
-            pthread_mutex_lock(&mqc_lock);
-            for (mqc_waiter *waiter = gate->waiters; waiter != NULL; waiter = waiter->next) {
-                syscall(SYS_tgkill, getpid(), waiter->tid, atomic_load(&mqc_signal));
-            }
-            pthread_mutex_unlock(&mqc_lock);
-        }
+        mqc_wake_all(gate);
         sched_yield();
         if (atomic_load(&gate->inside) > 0) {
             nanosleep(&pause, NULL);
@@ -512,6 +598,8 @@ mqc_spin_on(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *context, 
 }
 
 /* ***** sleep ***** */
+
+#ifndef MQC_POLLS
 
 /* Let the wake-up signal through in this thread, whatever the program has blocked. On Linux
  * sigprocmask(2) is the thread's own; pthread_sigmask would ask for a newer glibc. */
@@ -597,5 +685,84 @@ mqc_sleep_until(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *conte
     }
     return error;
 }
+
+#else /* MQC_POLLS */
+
+#define MQC_SHORTEST_NAP_NS 50000
+#define MQC_LONGEST_NAP_NS (5 * MQC_MILLISECOND)
+#define MQC_SLICE_NS (20 * MQC_MILLISECOND) /* between two looks for signals while it sleeps */
+
+/* Nap for a part of what was waited already, so that a short wait ends soon and a long one
+ * costs little; at most until end. Signals in mask are held off (NULL: as they are). Returns 0,
+ * or EINTR if one arrived or had been held off before. */
+static int
+mqc_nap(int64_t waited, int64_t end, const sigset_t *mask)
+{
+    int64_t left = end - mqc_now();
+    int64_t nap = waited / 8;
+    struct timespec pause = {.tv_sec = 0};
+
+    nap = nap < MQC_SHORTEST_NAP_NS ? MQC_SHORTEST_NAP_NS : nap;
+    nap = nap > MQC_LONGEST_NAP_NS ? MQC_LONGEST_NAP_NS : nap;
+    pause.tv_nsec = (long)(nap < left ? nap : left);
+    return left > 0 && pselect(0, NULL, NULL, NULL, &pause, mask) < 0 ? errno : 0;
+}
+
+/* The loop of tries and naps, until look (MQC_LOOK) at the latest. */
+static int
+mqc_doze(mqc_gate *gate, mqc_attempt attempt, void *context, int64_t deadline,
+         const mqc_thread *thread, const sigset_t *mask)
+{
+    int64_t started = mqc_now();
+    int64_t before = thread->sleeps_on ? 8 * MQC_LONGEST_NAP_NS : 0;
+
+    for (;;) {
+        int64_t now = mqc_now();
+        int error;
+
+        if (atomic_load(&gate->closed)) {
+            return EBADF;
+        }
+        error = attempt(context, 1);
+        if (error != EAGAIN || now >= deadline) {
+            return error;
+        }
+        if (thread->is_main && now - started >= MQC_SLICE_NS) {
+            return MQC_LOOK;
+        }
+        error = mqc_nap(before + now - started, deadline, mask);
+        if (error != 0) {
+            return error;
+        }
+    }
+}
+
+/* Try until the attempt succeeds, the deadline passes (EAGAIN), the gate is closed (EBADF), or
+ * a signal of the program's own arrives (EINTR). The main thread holds signals off but in its
+ * naps, so that one between two naps ends the next. Another thread may take it nevertheless:
+ * so the main thread returns MQC_LOOK now and then to run its handler, and comes again. */
+static int
+mqc_sleep_until(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *context,
+                int64_t deadline, mqc_thread *thread)
+{
+    int64_t started = mqc_now();
+    sigset_t all, before;
+    int error;
+
+    if (thread->is_main) {
+        sigfillset(&all);
+        pthread_sigmask(SIG_BLOCK, &all, &before);
+    }
+    error = mqc_doze(gate, attempt, context, deadline, thread, thread->is_main ? &before : NULL);
+    if (thread->is_main) {
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    if (error == 0 && !thread->sleeps_on) {
+        mqc_spin_learn(gate, spin, mqc_now() - started);
+    }
+    return error;
+}
+
+#endif /* MQC_POLLS */
 
 #endif /* MQC_WAIT_H */

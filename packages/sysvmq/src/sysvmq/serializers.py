@@ -113,18 +113,22 @@ def runs_code(serializer: object) -> bool:
     """Say whether *serializer* may run code that a message holds.
 
     True for what rests on :mod:`pickle`: :class:`PickleSerializer` and its subclasses, the modules
-    pickle, cloudpickle and dill, and any whose ``loads`` is pickle's own; for :mod:`marshal`,
-    which a crafted message crashes; and for anything that says so by an attribute ``runs_code``.
+    pickle, cloudpickle, dill and jsonpickle wherever they lie, and any whose ``loads`` is pickle's own;
+    for :mod:`marshal`, which a crafted message crashes; and for anything that says so by an
+    attribute ``runs_code``.
     """
     said = getattr(serializer, "runs_code", None)
     if said is not None:
         return bool(said)
     kind = serializer if isinstance(serializer, type) else type(serializer)
+    name = getattr(serializer, "__name__", None)
     return (
         issubclass(kind, PickleSerializer)
-        or getattr(serializer, "__name__", None) in _UNSAFE_MODULES
-        or getattr(serializer, "loads", None) is _pickle.loads
+        or (isinstance(name, str) and not _UNSAFE_MODULES.isdisjoint(name.split(".")))
+        or getattr(serializer, "loads", None) in _PICKLE_LOADS
     )
 
 
-_UNSAFE_MODULES = {"pickle", "_pickle", "cloudpickle", "dill", "marshal"}
+# In C and in Python.
+_PICKLE_LOADS = (_pickle.loads, getattr(_pickle, "_loads", _pickle.loads))
+_UNSAFE_MODULES = {"pickle", "_pickle", "cloudpickle", "dill", "jsonpickle", "marshal"}
