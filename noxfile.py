@@ -32,7 +32,7 @@ HOWTOS = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docs/howto-*
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 
 # The newest hypothesis with a wheel: free-threaded and newest Pythons have none of the latest.
-TESTING = ["--only-binary=hypothesis", "pytest>=9,<10", "hypothesis"]
+TESTING = ["--only-binary=hypothesis", "pytest>=9,<10", "hypothesis", "trio"]
 SETUPTOOLS = "setuptools>=77"
 PEERS = ["posix_ipc", "sysv_ipc", "faster-fifo", "pyzmq"]
 
@@ -97,6 +97,12 @@ def install_sdists(session: nox.Session, *names: str) -> None:
     """Build and install our own sdists with no more than the setuptools that is there."""
     sdists = [str(built(name, ".tar.gz")) for name in names]
     session.install("--no-index", "--no-build-isolation", *sdists)
+
+
+def install_testing(session: nox.Session, *more: str) -> None:
+    """Install what the tests need, and uvloop where it has a wheel: the tests say if it lacks."""
+    session.install(*TESTING, *more)
+    session.install("--only-binary=:all:", "uvloop", success_codes=[0, 1])
 
 
 def run_outside(session: nox.Session, *command: str | Path, **options: Any) -> Any:
@@ -326,7 +332,7 @@ def audit(session: nox.Session) -> None:
 @nox.parametrize("name", list(SIBLINGS), ids=list(SIBLINGS))
 def tests(session: nox.Session, name: str) -> None:
     """Test each package from its installed wheel, its sibling absent, on every Python found."""
-    session.install(*TESTING)
+    install_testing(session)
     install_wheels(session, name)
     pytest_alone(session, name)
 
@@ -334,7 +340,7 @@ def tests(session: nox.Session, name: str) -> None:
 @nox.session(python=PYTHONS, requires=["build"])
 def tests_meta(session: nox.Session) -> None:
     """Test ipcqueue, the three wheels installed, and run every documented example."""
-    session.install(*TESTING)
+    install_testing(session)
     install_wheels(session, *FOLDERS)
     pytest(
         session,
@@ -352,7 +358,7 @@ def tests_freethreaded(session: nox.Session, name: str) -> None:
     """Test each package on free-threaded Pythons (python3.13t or later), where there are any."""
     if not FREE_THREADED:
         session.skip("no free-threaded Python found (python3.13t or later, with headers)")
-    session.install(*TESTING, SETUPTOOLS)
+    install_testing(session, SETUPTOOLS)
     install_sdists(session, name)
     look = f"import sys, {name}; assert not sys._is_gil_enabled()"
     run_outside(session, "python", "-I", "-W", "error", "-c", look)
