@@ -15,6 +15,7 @@
 #include <fcntl.h>        /* O_CREAT and the like */
 #include <linux/mqueue.h> /* struct mq_attr as the kernel lays it out */
 #include <poll.h>         /* waiting on a descriptor that somebody made non-blocking */
+#include <stdio.h>        /* snprintf: Python.h does not bring it with the stable ABI of 3.11 */
 #include <structmember.h> /* T_PYSSIZET for the weak reference list */
 #include <sys/stat.h>     /* fchmod */
 
