@@ -95,10 +95,6 @@ class Crew:
         self.family.remove(self.address)
 
     @property
-    def has_batches(self) -> bool:
-        return hasattr(self.queue, "get_many")
-
-    @property
     def workers(self) -> list[Worker]:
         return self.producers + self.consumers
 

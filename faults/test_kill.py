@@ -29,8 +29,6 @@ def run_crew(family, address, folder, messages, puts, gets, pause):
 def test_only_what_a_killed_process_had_in_its_hand_is_missing(
     family, address, tmp_path, full, figures, puts, gets
 ):
-    if not hasattr(family.module.Queue, "get_many") and "many" in gets:
-        pytest.skip("no batches")
     messages = (500_000 if full else 40_000) // WORKERS
     pause = (0.02, 0.15) if full else (0.02, 0.08)
     result, seconds = run_crew(family, address, tmp_path, messages, puts, gets, pause)

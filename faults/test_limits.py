@@ -51,7 +51,7 @@ def test_work_goes_on_at_the_end_of_rlimit_msgqueue(call_in_process, new_address
 def test_work_goes_on_at_the_end_of_rlimit_nofile(call_in_process, new_address, figures):
     """System V queues need no descriptor; they must not begin to when an error is explained."""
     script = call_in_process(
-        f"""
+        """
         made, sysv = family.make(address), SysV.module.Queue()
         took, took_sysv = fill(made), fill(sysv)
         ready()
@@ -142,11 +142,11 @@ def test_msgmnb_and_queues_max_are_named_and_work_goes_on_once_they_are_raised(
 ):
     """In an IPC namespace of its own, whose limits are nobody else's."""
     script = call_in_process(
-        f"""
+        """
         import ctypes
         ready()
         def write(name, value):
-            with open(f"/proc/sys/{{name}}", "w") as file:
+            with open(f"/proc/sys/{name}", "w") as file:
                 file.write(str(value))
         if ctypes.CDLL(None).unshare(0x08000000) != 0:
             print("no right")
@@ -176,7 +176,7 @@ def test_msgmnb_and_queues_max_are_named_and_work_goes_on_once_they_are_raised(
         family = Posix
         queues = []
         def one_more():
-            queues.append(Posix.module.Queue(f"{{address}}-{{len(queues)}}", 2, 16))
+            queues.append(Posix.module.Queue(f"{address}-{len(queues)}", 2, 16))
         said = refusal(lambda: [one_more() for _ in range(4)])
         assert "queues_max = 3" in said, said
         assert len(queues) == 3
