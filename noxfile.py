@@ -41,17 +41,7 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
 # The tests come last, so that their summary is what one sees.
-nox.options.sessions = [
-    "lint",
-    "docs",
-    "build",
-    "audit",
-    "typing",
-    "coverage",
-    "sanitize",
-    "tests",
-    "tests_meta",
-]
+nox.options.sessions = ["lint", "docs", "build", "audit", "typing", "faults", "tests", "tests_meta"]
 
 
 # ---------------------------------------------------------------------- interpreters
