@@ -396,6 +396,18 @@ open_queue(open_request *request, int *id)
     }
 }
 
+/* MQC_UNTRUSTED where others may write to the queue, else 0. */
+static int
+judge_writers(const struct msqid_ds *status, mqc_writers *writers)
+{
+    *writers = (mqc_writers){
+        .owner = status->msg_perm.uid,
+        .creator = status->msg_perm.cuid,
+        .mode = status->msg_perm.mode & 0777,
+    };
+    return mqc_others_write(writers) ? MQC_UNTRUSTED : 0;
+}
+
 /* MQC_UNTRUSTED where others may write to a queue that this user may read: 0, or an errno. */
 static int
 check_writers(int id, mqc_writers *writers)
@@ -406,12 +418,7 @@ check_writers(int id, mqc_writers *writers)
     if (error != 0) {
         return error == EACCES ? 0 : error; /* who may not look may not read either */
     }
-    *writers = (mqc_writers){
-        .owner = status.msg_perm.uid,
-        .creator = status.msg_perm.cuid,
-        .mode = status.msg_perm.mode & 0777,
-    };
-    return mqc_others_write(writers) ? MQC_UNTRUSTED : 0;
+    return judge_writers(&status, writers);
 }
 
 /* Give the queue its size and learn it. */
@@ -457,20 +464,23 @@ open_and_size_queue(open_request *request, int *id, long *max_bytes)
 /* Find what the kernel says of a queue by its id. Who may only write learns all but the size;
  * who has no right to it gets EACCES as from msgget(2), which can only be asked by key. */
 static int
-find_by_id(int id, unsigned long *key, long *max_bytes)
+find_by_id(open_request *request, int id, long *max_bytes)
 {
     struct msqid_ds status;
     int found, error = system_stat(id, &status);
 
     *max_bytes = error == 0 ? capacity(&status) : LONG_MAX;
-    if (error == EACCES) {
+    if (error == 0 && request->wary) {
+        error = judge_writers(&status, &request->writers);
+    }
+    else if (error == EACCES) {
         error = system_look(id, &status);
         if (error == 0 && key_of(&status) != 0) {
             error = find_queue((key_t)key_of(&status), &found);
             error = error == 0 && found != id ? EIDRM : error;
         }
     }
-    *key = error == 0 ? key_of(&status) : 0;
+    request->key = error == 0 ? key_of(&status) : 0;
     return error == EIDRM ? ENOENT : error;
 }
 
@@ -688,20 +698,27 @@ static int
 set_up_by_id(Queue *self, long id, PyObject *serializer)
 {
     mqc_serializer methods;
-    unsigned long key = 0;
+    open_request request = {0};
     long max_bytes = 0;
     int error;
 
-    if (mqc_serializer_init(&self->state->common, &methods, serializer) < 0) {
+    request.wary =
+        mqc_serializer_prepare(&self->state->common, &self->manners, &methods, serializer);
+    if (request.wary < 0) {
         return -1;
     }
-    error = find_by_id((int)id, &key, &max_bytes);
+    error = find_by_id(&request, (int)id, &max_bytes);
     if (error != 0) {
         mqc_serializer_clear(&methods);
-        raise_by_id("open by id", error, id);
+        if (error == MQC_UNTRUSTED) {
+            raise_untrusted("id", id, &request.writers);
+        }
+        else {
+            raise_by_id("open by id", error, id);
+        }
         return -1;
     }
-    move_in(self, &methods, (int)id, key, max_bytes);
+    move_in(self, &methods, (int)id, request.key, max_bytes);
     return 0;
 }
 
