@@ -436,3 +436,87 @@ for queue in (
 """
     assert set(spawn(BECOME + code, key, queue.id).finish().splitlines()) == {"True False"}
     assert queue.qsize() == 6
+
+
+# All that decodes what it gets.
+READING = """\
+READING = [
+    lambda queue: queue.get(timeout=5), lambda queue: queue.get_nowait(),
+    lambda queue: queue.receive(timeout=5), lambda queue: queue.get_many(timeout=5),
+    lambda queue: queue.peek(), lambda queue: next(queue), lambda queue: list(queue),
+]
+"""
+
+
+@needs_root
+@pytest.mark.parametrize("how", ["key", "id", "private id"])
+def test_a_queue_that_is_made_readable_after_it_was_opened_is_not_unpickled_from(spawn, key, how):
+    """Its owner, who is not trusted, waits with that until it has passed for one to write to."""
+    code = """\
+become(OTHER)
+key, how = int(args[0]), args[1]
+made = Queue(0 if how == "private id" else key, mode=0o602, serializer=RawSerializer)
+become(ME)
+victim = Queue(key) if how == "key" else Queue.from_id(made.id)
+trusting = Queue.from_id(made.id, trusted=True)
+victim.put("still written")
+become(OTHER)
+made.set(mode=0o606)
+assert made.get() != b""
+for read in READING:
+    made.put(b"cbuiltins\\nprint\\n(Vthis ran\\ntR.")
+become(ME)
+for read in READING:
+    try:
+        read(victim)
+    except QueueError as error:
+        assert is_untrusted(error) and "user 65534 owns or made it" in error.msg, error
+    else:
+        raise AssertionError("read")
+print(trusting.qsize())
+victim.put("still written")
+assert victim.get_into(bytearray(200))[0] > 0  # which decodes nothing
+trusting.get()  # to show what they were
+become(ROOT)
+made.close()
+"""
+    out = spawn(BECOME + READING + code, key, how).finish()
+    assert out.splitlines() == ["7", "this ran"]
+
+
+@needs_root
+def test_one_s_own_queue_that_is_made_readable_after_it_was_opened_is_read(spawn, key):
+    code = """\
+become(ME)
+key = int(args[0])
+queue = Queue(key, mode=0o200)
+print(queue.max_bytes == sys.maxsize)
+queue.put("x")
+for read in READING:
+    try:
+        read(queue)
+    except QueueError as error:
+        assert error.errno == QueueError.NO_PERMISSIONS and not is_untrusted(error), error
+    else:
+        raise AssertionError("read")
+queue.set(mode=0o600)
+print(queue.get(timeout=5), queue.trusted)
+queue.close()
+assert list(queue) == []
+"""
+    assert spawn(BECOME + READING + code, key).finish() == "True\nx False"
+
+
+@needs_root
+def test_iterating_over_what_was_never_seen_ends_when_it_is_removed(spawn, key):
+    code = """\
+become(OTHER)
+made = Queue(int(args[0]), mode=0o602, serializer=RawSerializer)
+become(ME)
+victim = Queue(int(args[0]))
+become(OTHER)
+made.close()
+become(ME)
+print(list(victim))
+"""
+    assert spawn(BECOME + code, key).finish() == "[]"

@@ -52,6 +52,7 @@ typedef struct {
     unsigned long key;     /* 0 for a private queue */
     atomic_long max_bytes; /* as last seen; LONG_MAX where this user may not look */
     atomic_size_t longest; /* the receive buffer to start with: grows with what arrives */
+    atomic_int unseen;     /* to be looked at before anything is decoded: see look_again */
     mqc_serializer serializer;
     PyObject *weakrefs;
 } Queue;
@@ -348,6 +349,7 @@ typedef struct {
     int create, exclusive;
     int wary;            /* not to be opened if others may write to it */
     int created;         /* result: this call made the queue */
+    int unseen;          /* result: wary, but this user may not look who writes to it */
     mqc_writers writers; /* result, where the queue is not to be trusted */
 } open_request;
 
@@ -408,17 +410,14 @@ judge_writers(const struct msqid_ds *status, mqc_writers *writers)
     return mqc_others_write(writers) ? MQC_UNTRUSTED : 0;
 }
 
-/* MQC_UNTRUSTED where others may write to a queue that this user may read: 0, or an errno. */
+/* The same, or an errno: EACCES for who may not look, and he may not read either. */
 static int
 check_writers(int id, mqc_writers *writers)
 {
     struct msqid_ds status;
     int error = system_stat(id, &status);
 
-    if (error != 0) {
-        return error == EACCES ? 0 : error; /* who may not look may not read either */
-    }
-    return judge_writers(&status, writers);
+    return error != 0 ? error : judge_writers(&status, writers);
 }
 
 /* Give the queue its size and learn it. */
@@ -451,6 +450,8 @@ open_and_size_queue(open_request *request, int *id, long *max_bytes)
     }
     if (request->wary) {
         error = check_writers(*id, &request->writers);
+        request->unseen = error == EACCES;
+        error = request->unseen ? 0 : error;
     }
     if (error == 0) {
         error = size_queue(request, *id, max_bytes);
@@ -474,6 +475,7 @@ find_by_id(open_request *request, int id, long *max_bytes)
         error = judge_writers(&status, &request->writers);
     }
     else if (error == EACCES) {
+        request->unseen = request->wary;
         error = system_look(id, &status);
         if (error == 0 && key_of(&status) != 0) {
             error = find_queue((key_t)key_of(&status), &found);
@@ -593,11 +595,13 @@ PyDoc_STRVAR(Queue_doc,
 
 /* Put what was opened in its place, and let callers in. */
 static void
-move_in(Queue *self, const mqc_serializer *methods, int id, unsigned long key, long max_bytes)
+move_in(Queue *self, const mqc_serializer *methods, int id, const open_request *request,
+        long max_bytes)
 {
     self->serializer = *methods;
     self->id = id;
-    self->key = key;
+    self->key = request->key;
+    atomic_store(&self->unseen, request->unseen);
     atomic_store(&self->max_bytes, max_bytes);
     mqc_gate_open(&self->gate);
 }
@@ -643,7 +647,7 @@ set_up(Queue *self, open_request *request, PyObject *serializer)
         return -1;
     }
     self->maker = request->key == 0 ? getpid() : 0;
-    move_in(self, &methods, id, request->key, max_bytes);
+    move_in(self, &methods, id, request, max_bytes);
     return 0;
 }
 
@@ -718,7 +722,7 @@ set_up_by_id(Queue *self, long id, PyObject *serializer)
         }
         return -1;
     }
-    move_in(self, &methods, (int)id, request.key, max_bytes);
+    move_in(self, &methods, (int)id, &request, max_bytes);
     return 0;
 }
 
@@ -1153,11 +1157,41 @@ receive_bytes(Queue *self, int64_t patience, selection *wanted)
     return bytes;
 }
 
+/* A queue that could only be written to when it was opened may be readable by now, as its owner
+ * can change that: then see who else writes to it before anything is decoded. */
+static int
+look_again(Queue *self, const char *operation)
+{
+    mqc_writers writers;
+    int error = mqc_hold(&self->gate);
+
+    if (error == 0) {
+        error = check_writers(self->id, &writers);
+        mqc_unhold(&self->gate);
+    }
+    if (error == 0) {
+        atomic_store(&self->unseen, 0);
+        return 0;
+    }
+    if (error == MQC_UNTRUSTED) {
+        raise_untrusted("id", self->id, &writers);
+    }
+    else {
+        mqc_raise(operation, error, (PyObject *)self, NULL);
+    }
+    return -1;
+}
+
 static inline PyObject *
 get_item(Queue *self, int64_t patience, selection *wanted)
 {
-    PyObject *bytes = receive_bytes(self, patience, wanted);
+    PyObject *bytes;
 
+    if (atomic_load_explicit(&self->unseen, memory_order_relaxed) &&
+        look_again(self, wanted->flags & MSG_COPY ? "peek" : "get") < 0) {
+        return NULL;
+    }
+    bytes = receive_bytes(self, patience, wanted);
     return mqc_decode(&self->state->common, &self->serializer, (PyObject *)self, bytes, "msg_type",
                       wanted->type);
 }
@@ -1292,6 +1326,9 @@ get_items(Queue *self, size_t most, int64_t patience, const selection *wanted)
     batch receiving = {.id = self->id, .wanted = *wanted, .inbox = &inbox, .all = most == 0};
     PyObject *items = NULL;
 
+    if (atomic_load(&self->unseen) && look_again(self, "get") < 0) {
+        return NULL;
+    }
     inbox.context = &receiving;
     if (receive(self, mqc_receive_batch, &inbox, 1, patience, "get") == 0) {
         items = mqc_inbox_decode(&self->state->common, &self->serializer, (PyObject *)self, &inbox,
