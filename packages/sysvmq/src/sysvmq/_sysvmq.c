@@ -1050,6 +1050,7 @@ put_item(Queue *self, PyObject *item, int64_t patience, PyObject *msg_type, PyOb
 typedef struct {
     long type;
     int flags;
+    int error; /* the system's, where nothing came by one */
 } selection;
 
 static int
@@ -1080,7 +1081,7 @@ read_selection(PyObject *msg_type, PyObject *exclude, selection *wanted)
 /* Wait for one message or more; -1 with an exception where there is none. */
 static int
 receive(Queue *self, mqc_attempt attempt, void *context, int large, int64_t patience,
-        const char *operation)
+        selection *wanted, const char *operation)
 {
     mqc_state *state = &self->state->common;
     int error = mqc_move(state, &(mqc_transfer){
@@ -1100,6 +1101,7 @@ receive(Queue *self, mqc_attempt attempt, void *context, int large, int64_t pati
         PyErr_SetNone(state->Empty);
     }
     else if (error > 0) {
+        wanted->error = error;
         mqc_raise(operation, error, (PyObject *)self, NULL);
     }
     return -1;
@@ -1145,7 +1147,7 @@ receive_bytes(Queue *self, int64_t patience, selection *wanted)
     if (start_with_longest(self, &message) < 0) {
         return NULL;
     }
-    if (receive(self, receive_attempt, &message, message.capacity > MQC_LARGE, patience,
+    if (receive(self, receive_attempt, &message, message.capacity > MQC_LARGE, patience, wanted,
                 message.flags & MSG_COPY ? "peek" : "get") == 0) {
         bytes = PyBytes_FromStringAndSize(message.buffer->text, message.size);
         wanted->type = message.buffer->type;
@@ -1160,8 +1162,9 @@ receive_bytes(Queue *self, int64_t patience, selection *wanted)
 /* A queue that could only be written to when it was opened may be readable by now, as its owner
  * can change that: then see who else writes to it before anything is decoded. */
 static int
-look_again(Queue *self, const char *operation)
+look_again(Queue *self, selection *wanted)
 {
+    const char *operation = wanted->flags & MSG_COPY ? "peek" : "get";
     mqc_writers writers;
     int error = mqc_hold(&self->gate);
 
@@ -1177,6 +1180,7 @@ look_again(Queue *self, const char *operation)
         raise_untrusted("id", self->id, &writers);
     }
     else {
+        wanted->error = error;
         mqc_raise(operation, error, (PyObject *)self, NULL);
     }
     return -1;
@@ -1187,8 +1191,7 @@ get_item(Queue *self, int64_t patience, selection *wanted)
 {
     PyObject *bytes;
 
-    if (atomic_load_explicit(&self->unseen, memory_order_relaxed) &&
-        look_again(self, wanted->flags & MSG_COPY ? "peek" : "get") < 0) {
+    if (atomic_load_explicit(&self->unseen, memory_order_relaxed) && look_again(self, wanted) < 0) {
         return NULL;
     }
     bytes = receive_bytes(self, patience, wanted);
@@ -1316,7 +1319,7 @@ receive_one(void *context, mqc_slot *slot, size_t capacity, int may_sleep)
 }
 
 static PyObject *
-get_items(Queue *self, size_t most, int64_t patience, const selection *wanted)
+get_items(Queue *self, size_t most, int64_t patience, selection *wanted)
 {
     mqc_inbox inbox = {
         .receive = receive_one,
@@ -1326,11 +1329,11 @@ get_items(Queue *self, size_t most, int64_t patience, const selection *wanted)
     batch receiving = {.id = self->id, .wanted = *wanted, .inbox = &inbox, .all = most == 0};
     PyObject *items = NULL;
 
-    if (atomic_load(&self->unseen) && look_again(self, "get") < 0) {
+    if (atomic_load(&self->unseen) && look_again(self, wanted) < 0) {
         return NULL;
     }
     inbox.context = &receiving;
-    if (receive(self, mqc_receive_batch, &inbox, 1, patience, "get") == 0) {
+    if (receive(self, mqc_receive_batch, &inbox, 1, patience, wanted, "get") == 0) {
         items = mqc_inbox_decode(&self->state->common, &self->serializer, (PyObject *)self, &inbox,
                                  "msg_type");
     }
@@ -1359,7 +1362,7 @@ receive_into(Queue *self, const Py_buffer *view, int64_t patience, selection *wa
         return -1;
     }
     result = receive(self, receive_attempt, &message, message.capacity > MQC_LARGE, patience,
-                     "get_into");
+                     wanted, "get_into");
     if (result == 0) {
         memcpy(view->buf, message.buffer->text, (size_t)message.size);
         wanted->type = message.buffer->type;
@@ -1459,7 +1462,7 @@ Queue_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnam
     static const mqc_parameters parameters = {
         "get", 0, 2, 4, {MQC_BLOCK, MQC_MSG_TYPE, MQC_TIMEOUT, MQC_EXCLUDE}};
     Queue *self = (Queue *)op;
-    selection wanted = {0, 0};
+    selection wanted = {0};
     int64_t patience;
 
     if (parse_get(self, &parameters, args, nargs, kwnames, &patience, &wanted) < 0) {
@@ -1478,7 +1481,7 @@ Queue_get_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject
     static const mqc_parameters parameters = {"get_nowait", 0, 1, 2, {MQC_MSG_TYPE, MQC_EXCLUDE}};
     Queue *self = (Queue *)op;
     PyObject *values[2] = {NULL};
-    selection wanted = {0, 0};
+    selection wanted = {0};
 
     if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
         read_selection(values[0], values[1], &wanted) < 0) {
@@ -1499,7 +1502,7 @@ Queue_receive(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *k
     static const mqc_parameters parameters = {
         "receive", 0, 2, 4, {MQC_BLOCK, MQC_MSG_TYPE, MQC_TIMEOUT, MQC_EXCLUDE}};
     Queue *self = (Queue *)op;
-    selection wanted = {0, 0};
+    selection wanted = {0};
     int64_t patience;
 
     if (parse_get(self, &parameters, args, nargs, kwnames, &patience, &wanted) < 0) {
@@ -1568,7 +1571,7 @@ Queue_get_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
         "get_many", 0, 3, 5, {MQC_MAX_ITEMS, MQC_BLOCK, MQC_MSG_TYPE, MQC_TIMEOUT, MQC_EXCLUDE}};
     Queue *self = (Queue *)op;
     PyObject *values[5] = {NULL};
-    selection wanted = {0, 0};
+    selection wanted = {0};
     int64_t patience;
     long most = 0;
 
@@ -1606,7 +1609,7 @@ Queue_get_into(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
         "get_into", 1, 3, 5, {MQC_BUFFER, MQC_BLOCK, MQC_MSG_TYPE, MQC_TIMEOUT, MQC_EXCLUDE}};
     Queue *self = (Queue *)op;
     PyObject *values[5] = {NULL};
-    selection wanted = {0, 0};
+    selection wanted = {0};
     Py_buffer view;
     ssize_t size = 0;
     int64_t patience;
@@ -1628,14 +1631,15 @@ static PyObject *
 Queue_next(PyObject *op)
 {
     Queue *self = (Queue *)op;
-    selection wanted = {0, 0};
+    selection wanted = {0};
     PyObject *item;
 
     if (self->id >= 0 && atomic_load(&self->gate.closed)) {
         return NULL;
     }
     item = get_item(self, MQC_FOREVER, &wanted);
-    if (item == NULL && self->id >= 0) {
+    /* An EBADF that a signal handler raised, of a file of its own, is another thing. */
+    if (item == NULL && self->id >= 0 && (wanted.error == EBADF || wanted.error == EIDRM)) {
         mqc_end_iteration();
     }
     return item;
@@ -1663,7 +1667,7 @@ Queue_peek(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwna
     static const mqc_parameters parameters = {"peek", 0, 1, 1, {MQC_INDEX}};
     Queue *self = (Queue *)op;
     PyObject *values[1] = {NULL};
-    selection wanted = {0, MSG_COPY};
+    selection wanted = {.flags = MSG_COPY};
 
     if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0) {
         return NULL;
