@@ -1267,8 +1267,7 @@ put_items(Queue *self, PyObject *items, int64_t patience, PyObject *msg_type, Py
         return NULL;
     }
     if (atomic_load(&self->gate.closed)) {
-        mqc_raise("put", EBADF, (PyObject *)self, NULL);
-        return NULL;
+        return mqc_outbox_result(state, (PyObject *)self, &outbox, EBADF);
     }
     if (mqc_outbox_fill(state, &self->serializer, items, protocol, &outbox) == 0) {
         int error = outbox.count == 0 ? 0 : send_outbox(self, &outbox, type, patience);
