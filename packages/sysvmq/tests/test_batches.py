@@ -321,6 +321,58 @@ def keeps_up(spawn):
     return keeps_up
 
 
+def test_a_batch_that_never_blocks_sees_that_its_queue_is_detached(make, keeps_up, thread, until):
+    """Readers that keep up must not keep it from looking up."""
+    q = make(serializer=RawSerializer)
+    other = make(q.key, serializer=RawSerializer)
+    keeps_up("reader", q)
+    total = 300_000
+    writer = thread(q.put_many, [b"x"] * total)
+    until(lambda: not other.empty())
+    started = time.monotonic()
+    q.detach()
+    error = writer.outcome()
+    assert writer.ended - started < 1
+    assert error.errno == QueueError.INVALID_DESCRIPTOR
+    assert error.count < total
+
+
+@pytest.mark.parametrize("in_thread", [False, True], ids=["main", "thread"])
+def test_a_batch_that_never_blocks_sees_that_its_time_is_over(make, keeps_up, thread, in_thread):
+    q = make(serializer=RawSerializer)
+    keeps_up("reader", q)
+    items = [b"x"] * 600_000
+
+    def put():
+        started = time.monotonic()
+        return q.put_many(items, timeout=0.05), time.monotonic() - started
+
+    count, waited = thread(put).result() if in_thread else put()
+    if count < len(items):
+        assert 0.05 <= waited < 1
+    else:
+        assert waited < 0.1, "all went after its time was over"
+
+
+def test_a_handler_runs_amid_a_batch_that_never_blocks_for_long(
+    make, keeps_up, handler, thread, until
+):
+    q = make(serializer=RawSerializer)
+    keeps_up("reader", q)
+    main, items = threading.main_thread().ident, [b"x"] * 600_000
+
+    def interrupt():
+        until(lambda: not q.empty())
+        signal.pthread_kill(main, signal.SIGUSR1)
+
+    handler(signal.SIGUSR1, lambda *_: 1 / 0)
+    interrupting = thread(interrupt)
+    with pytest.raises(ZeroDivisionError) as caught:
+        q.put_many(items)
+    interrupting.result()
+    assert 0 < caught.value.count < len(items)
+
+
 def test_a_batch_that_never_blocks_takes_what_is_there_at_once(small):
     """Without waiting there is no look about: all goes that there is room for."""
     q = small(2000)

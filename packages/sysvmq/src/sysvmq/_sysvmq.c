@@ -1238,6 +1238,7 @@ send_outbox(Queue *self, mqc_outbox *outbox, long type, int64_t patience)
     message.buffer->type = type;
     outbox->send = send_one;
     outbox->context = &message;
+    outbox->stretch = patience == 0 ? 0 : MQC_STRETCH;
     error = mqc_move(&self->state->common, &(mqc_transfer){
                                                .gate = &self->gate,
                                                .direction = MQC_PUT,
