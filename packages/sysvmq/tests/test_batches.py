@@ -373,6 +373,16 @@ def test_a_handler_runs_amid_a_batch_that_never_blocks_for_long(
     assert 0 < caught.value.count < len(items)
 
 
+@pytest.mark.parametrize("most", [None, 10**9, LONG_MAX], ids=str)
+def test_get_many_takes_no_more_than_the_queue_holds(make, keeps_up, most):
+    """Writers that keep up would hand over message after message, and it would never end."""
+    q = make(max_bytes=100, serializer=RawSerializer)
+    for _ in range(4):
+        keeps_up("writer", q)
+    for _ in range(400):
+        assert 1 <= len(q.get_many(most, timeout=20)) <= 101
+
+
 def test_a_batch_that_never_blocks_takes_what_is_there_at_once(small):
     """Without waiting there is no look about: all goes that there is room for."""
     q = small(2000)

@@ -1283,18 +1283,20 @@ typedef struct {
     int id;
     selection wanted;
     mqc_inbox *inbox;
-    int all; /* no number was asked for: take what is there */
 } batch;
 
-/* After the first message, see how many are behind it. */
+/* After the first message, see how many are behind it: writers that keep up must not keep a
+ * batch from ending, unless that is a short one. */
 static void
 count_the_rest(const batch *receiving)
 {
+    mqc_inbox *inbox = receiving->inbox;
     struct msqid_ds status;
+    size_t there;
 
-    if (receiving->all && receiving->inbox->count == 0 &&
-        system_stat(receiving->id, &status) == 0) {
-        receiving->inbox->most = 1 + status.msg_qnum;
+    if (inbox->count == 0 && inbox->most > MQC_STRETCH) {
+        there = system_stat(receiving->id, &status) == 0 ? 1 + status.msg_qnum : 1;
+        inbox->most = there < inbox->most ? there : inbox->most;
     }
 }
 
@@ -1324,9 +1326,9 @@ get_items(Queue *self, size_t most, int64_t patience, selection *wanted)
     mqc_inbox inbox = {
         .receive = receive_one,
         .capacity = atomic_load(&self->longest),
-        .most = most > 0 ? most : 1,
+        .most = most > 0 ? most : SIZE_MAX,
     };
-    batch receiving = {.id = self->id, .wanted = *wanted, .inbox = &inbox, .all = most == 0};
+    batch receiving = {.id = self->id, .wanted = *wanted, .inbox = &inbox};
     PyObject *items = NULL;
 
     if (atomic_load(&self->unseen) && look_again(self, wanted) < 0) {
@@ -1552,7 +1554,7 @@ PyDoc_STRVAR(Queue_get_many_doc,
              "of their items.\n"
              "\n"
              ":param max_items: 1 or more; None for as many as the queue holds when the first\n"
-             "    has come\n"
+             "    has come, and beyond 256 no more than that are ever taken\n"
              ":param block: False to raise queue.Empty at once where there is none\n"
              ":param msg_type: what to take, as in get()\n"
              ":param timeout: seconds to wait for the first, None for ever; ignored if block is\n"
