@@ -48,8 +48,11 @@ class Channel:
     many_readers = True
     many_writers = True
     timeouts = True
+    batches = 0  # takes part in the works of batches: 1, or 2 in those alone
     own_depth = False  # has a default depth of its own that differs from 10 messages
     empty: tuple[type[BaseException], ...] = (queue.Empty,)
+
+    open: Callable[[], Any]  # where every process opens the channel by its name
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -64,6 +67,26 @@ class Channel:
         """Takes seconds; ends by one of `empty` or by returning when they are over."""
         raise NotImplementedError
 
+    def batch_sender(self, items: list[Any]) -> Callable[[], Any]:
+        """Puts all of the items."""
+        put = self.sender()
+
+        def send() -> None:
+            for item in items:
+                put(item)
+
+        return send
+
+    def batch_receiver(self, size: int) -> Callable[[], int]:
+        """Gets as many or fewer, and returns how many."""
+        get = self.receiver()
+
+        def receive() -> int:
+            kept = [get() for _ in range(size)]
+            return len(kept)
+
+        return receive
+
     def remove(self) -> None:
         """Take from the kernel what has a name."""
 
@@ -74,6 +97,7 @@ class Channel:
 class PosixMQ(Channel):
     id, title, family, code = "posixmq", "posixmq", "posix", "import posixmq"
     ours = own_depth = True
+    batches = 1
 
     def __init__(self, spec: Spec) -> None:
         import posixmq
@@ -105,6 +129,7 @@ class PosixMQ(Channel):
 class SysVMQ(Channel):
     id, title, family, code = "sysvmq", "sysvmq", "sysv", "import sysvmq"
     ours = own_depth = True
+    batches = 1
 
     def __init__(self, spec: Spec) -> None:
         import sysvmq
@@ -126,6 +151,57 @@ class SysVMQ(Channel):
 
     def remove(self) -> None:
         self.owner.close()
+
+
+class Many(Channel):
+    """put_many and get_many, of whichever family."""
+
+    batches = 2
+
+    def batch_sender(self, items: list[Any]) -> Callable[[], Any]:
+        return partial(self.open().put_many, items)
+
+    def batch_receiver(self, size: int) -> Callable[[], int]:
+        get_many = self.open().get_many
+
+        def receive() -> int:
+            kept = get_many(size)
+            return len(kept)
+
+        return receive
+
+
+class Into(Channel):
+    """put and get_into, of whichever family."""
+
+    batches = 2
+
+    def batch_receiver(self, size: int) -> Callable[[], int]:
+        get_into = self.open().get_into
+        buffer = bytearray(self.spec.limit)
+
+        def receive() -> int:
+            for _ in range(size):
+                get_into(buffer)
+            return size
+
+        return receive
+
+
+class PosixMany(Many, PosixMQ):
+    id, title = "posixmq-many", "posixmq, put_many and get_many"
+
+
+class PosixInto(Into, PosixMQ):
+    id, title = "posixmq-into", "posixmq, put and get_into"
+
+
+class SysVMany(Many, SysVMQ):
+    id, title = "sysvmq-many", "sysvmq, put_many and get_many"
+
+
+class SysVInto(Into, SysVMQ):
+    id, title = "sysvmq-into", "sysvmq, put and get_into"
 
 
 # Peers on the same kernel queues
@@ -366,6 +442,10 @@ CHANNELS: dict[str, type[Channel]] = {
     for channel in (
         PosixMQ,
         SysVMQ,
+        PosixMany,
+        PosixInto,
+        SysVMany,
+        SysVInto,
         PosixIpc,
         SysVIpc,
         OriginalPosix,

@@ -21,6 +21,7 @@ class Work:
     base: str = "blocking"  # the floor that ratios refer to
     size: int = 64
     people: int = 1  # other processes
+    batch: int = 1  # messages a call
     pickled: bool = False
     depth: int | None = 10  # None: each contender's own default
     wait: float = 0.0  # the timeout, or the pause between messages
@@ -117,6 +118,23 @@ def producer_works(quick: bool) -> list[Work]:
     ]
 
 
+def batch_works() -> list[Work]:
+    remark = "memory: what Python had allocated at most, a message, while a batch was at hand"
+    return [
+        Work(
+            f"batch-{size}",
+            "batches",
+            f"one-way stream, 64 bytes raw, in batches of {size}",
+            "batch",
+            "spinning",
+            batch=size,
+            x=size,
+            remark=remark,
+        )
+        for size in (1, 10, 100)
+    ]
+
+
 def size_works(quick: bool) -> list[Work]:
     return [
         Work(
@@ -164,6 +182,7 @@ def all_works(quick: bool) -> list[Work]:
         *stream_works(),
         *worker_works(quick),
         *producer_works(quick),
+        *batch_works(),
         *size_works(quick),
         *timeout_works(quick),
         *import_works(),

@@ -14,6 +14,7 @@ import signal
 import statistics
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from itertools import repeat
 from pathlib import Path
@@ -155,6 +156,41 @@ def stream(channels: list[Channel], task: Task, item: Any) -> Result:
     return result(wall, cpu, task["count"])
 
 
+def batch_sender_body(ready: Callable[[], int], _: int, channel: Channel, items: Any) -> None:
+    send = channel.batch_sender(items)
+    ready()
+    while True:
+        send()
+
+
+def batch(channels: list[Channel], task: Task, item: Any) -> Result:
+    """One way, several messages a call; the first tenth warms up. Memory is measured apart."""
+    people = People(1, batch_sender_body, channels[0], [item] * task["batch"])
+    receive = channels[0].batch_receiver(task["batch"])
+    people.begin()
+    take(receive, task["count"] // 10 + 10)
+    wall, cpu = time.perf_counter(), people.cpu() + time.process_time()
+    count = take(receive, task["count"])
+    wall = time.perf_counter() - wall
+    cpu = people.cpu() + time.process_time() - cpu
+    tracemalloc.start()
+    receive()
+    before, _ = tracemalloc.get_traced_memory()
+    tracemalloc.reset_peak()
+    received = receive()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    people.stop()
+    return {**result(wall, cpu, count), "memory": (peak - before) / received}
+
+
+def take(receive: Callable[[], int], count: int) -> int:
+    received = 0
+    while received < count:
+        received += receive()
+    return received
+
+
 def start_workers(channel: Channel, count: int) -> tuple[People, Any, Any]:
     received, received_at = fork.RawArray("q", count), fork.RawArray("d", 1)
     return People(count, worker_body, channel, received, received_at), received, received_at
@@ -239,7 +275,7 @@ def loop_only(task: Task) -> Result:
 
 
 TESTS: dict[str, Callable[[list[Channel], Task, Any], Result]] = {
-    test.__name__: test for test in (pair, ready, pingpong, stream, workers, paced, timeout)
+    test.__name__: test for test in (pair, ready, pingpong, stream, batch, workers, paced, timeout)
 }
 
 

@@ -11,6 +11,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build", "benchmarks", "examples"]
 myst_heading_anchors = 3
 nitpicky = False
+suppress_warnings = ["ref.python"]  # fields named bytes, beside the type
 
 html_theme = "furo"
 html_title = f"ipcqueue {release}"

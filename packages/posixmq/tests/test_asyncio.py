@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import fcntl
 import gc
+import itertools
 import os
 import pickle
 import queue
@@ -483,7 +484,7 @@ def test_loops_in_several_threads_share_a_queue(run, aq):
     run(produce())
     for thread in threads:
         thread.join(60)
-    assert sorted(sum(got, [])) == list(range(messages))
+    assert sorted(itertools.chain.from_iterable(got)) == list(range(messages))
 
 
 def test_closing_wakes_the_tasks_of_all_loops(run, aq, descriptors):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import itertools
 import pickle
 import queue
 import random
@@ -90,9 +91,7 @@ def test_put_get_and_receive(run, aq):
 
 
 def test_the_constructor_is_the_synchronous_queues(key):
-    with contextlib.closing(
-        Queue(key, 100, serializer=sysvmq.RawSerializer, exclusive=True)
-    ) as q:
+    with contextlib.closing(Queue(key, 100, serializer=sysvmq.RawSerializer, exclusive=True)) as q:
         assert (q.key, q.max_bytes, q.maxmsgsize, q.closed) == (key, 100, 100, False)
         with pytest.raises(QueueError) as caught:
             Queue(key, exclusive=True)
@@ -661,7 +660,7 @@ def test_loops_in_several_threads_share_a_queue(run, aq):
     run(produce())
     for thread in threads:
         thread.join(60)
-    assert sorted(sum(got, [])) == list(range(messages))
+    assert sorted(itertools.chain.from_iterable(got)) == list(range(messages))
 
 
 def test_closing_wakes_the_tasks_of_all_loops(run, aq):

@@ -1862,7 +1862,7 @@ PyDoc_STRVAR(Queue_notify_doc,
              "\n"
              "The kernel tells once, and only when a message finds the queue empty and nobody\n"
              "waiting in get(). Therefore a callback (or what a signal leads to) asks again\n"
-             "first and then takes all there is; what comes later is told of anew:\n"
+             "first and then takes all there is; what comes later is told of anew::\n"
              "\n"
              "    def take_all():\n"
              "        q.notify(take_all)\n"
