@@ -288,7 +288,7 @@ grow(incoming *message)
     message_buffer *buffer;
 
     if (message->capacity >= message->most) {
-        return EMSGSIZE;
+        return E2BIG;
     }
     capacity = capacity > message->most ? message->most : capacity;
     buffer = malloc(sizeof(message_buffer) + capacity); /* not Python's: the GIL may be gone */
