@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import tomllib
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -132,6 +133,7 @@ def lint(session: nox.Session) -> None:
     ]
     session.run("clang-format", *(["-i"] if fix else ["--dry-run", "--Werror"]), *sources)
     check_twins(session)
+    check_conformance(session)
     check_version(session)
     analyse(session)
 
@@ -237,9 +239,72 @@ def check_version(session: nox.Session) -> None:
 
 @nox.session(python=False)
 def sync(session: nox.Session) -> None:
-    """Copy the canonical twin files over their copies."""
+    """Copy the canonical twin files over their copies; write docs/conformance.md anew."""
     for canonical, copy in twins():
         shutil.copyfile(canonical, copy)
+    CONFORMANCE.write_text(conformance_page())
+
+
+# ------------------------------------------------------------------------- conformance
+
+CONFORMANCE = ROOT / "docs/conformance.md"
+CONFORMANCE_INTRODUCTION = """\
+# What the manual pages say
+
+The manual pages of Linux and POSIX say in some hundred sentences how these queues behave. Each package
+has a table of them in `tests/conformance.toml`: page, section and a word for the sentence, with the tests that
+show what it says, or the reason why none does. The pages are those of Linux man-pages 6.03
+and, marked 3p, those of POSIX. `nox -s sync` writes this page from the tables.
+"""
+
+
+def conformance_page() -> str:
+    """Return docs/conformance.md, made of the tables beside the tests."""
+    tables = {
+        name: tomllib.loads((ROOT / f"packages/{name}/tests/conformance.toml").read_text())
+        for name in SIBLINGS
+    }
+    counts = [
+        "| | sentences | tested | of them ours differs | not tested |",
+        "| --- | --- | --- | --- | --- |",
+        *(conformance_counts(name, table) for name, table in tables.items()),
+    ]
+    details = [text for name, table in tables.items() for text in conformance_details(name, table)]
+    return CONFORMANCE_INTRODUCTION + "\n" + "\n".join([*counts, *details]) + "\n"
+
+
+def conformance_rows(table: dict[str, Any]) -> Iterator[tuple[str, list[Any]]]:
+    """Yield the id and the row of each sentence."""
+    for page, sections in table.items():
+        if page != "reasons":
+            for section, rows in sections.items():
+                for row in rows:
+                    yield f"{page} {section}: {row[0]}", row
+
+
+def conformance_counts(name: str, table: dict[str, Any]) -> str:
+    rows = [row for _, row in conformance_rows(table)]
+    tested = sum(isinstance(row[2], list) for row in rows)
+    differing = sum(len(row) > 3 for row in rows)
+    return f"| `{name}` | {len(rows)} | {tested} | {differing} | {len(rows) - tested} |"
+
+
+def conformance_details(name: str, table: dict[str, Any]) -> Iterator[str]:
+    """Yield the lines on how a package differs, and on what is not tested."""
+    yield f"\n## {name}: where it differs on purpose\n"
+    for id_, row in conformance_rows(table):
+        if len(row) > 3:
+            yield f"- {id_} ({row[1]}). Here: {row[3]}."
+    yield f"\n## {name}: what is not tested\n"
+    for key, reason in table["reasons"].items():
+        ids = [id_ for id_, row in conformance_rows(table) if row[2] == key]
+        yield f"- {reason[0].upper()}{reason[1:]} ({len(ids)}): {'; '.join(ids)}."
+
+
+def check_conformance(session: nox.Session) -> None:
+    """Fail when the page was not written anew."""
+    if CONFORMANCE.read_text() != conformance_page():
+        session.error(f"{CONFORMANCE} is not what its tables make: run nox -s sync")
 
 
 @nox.session(python=False)

@@ -46,7 +46,7 @@ def _using(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
         return f"cannot {operation} on {_name_of(queue)}: it is {_state(queue)}"
     if os_errno == errno.EIDRM:
         return f"cannot {operation}: {_name_of(queue)} has been removed from the kernel"
-    if os_errno == errno.EMSGSIZE and operation == "get_into":
+    if os_errno == errno.E2BIG:  # get_into: all others make more room
         return (
             f"the message at the head of {_name_of(queue)} is longer than the buffer, and stays "
             f"there; maxmsgsize is {queue.maxmsgsize}"

@@ -291,7 +291,7 @@ grow(incoming *message)
     message_buffer *buffer;
 
     if (message->capacity >= message->most) {
-        return EMSGSIZE;
+        return E2BIG;
     }
     capacity = capacity > message->most ? message->most : capacity;
     if (message->spare != NULL &&
@@ -2133,7 +2133,8 @@ PyDoc_STRVAR(sysvmq_ftok_doc,
              "\n"
              ":param path: str, bytes or path-like; the file must exist, and is not read\n"
              ":param project_id: 1 to 255\n"
-             ":raises QueueError: DOES_NOT_EXIST (no such file), NO_PERMISSIONS, INVALID_VALUE\n"
+             ":raises QueueError: DOES_NOT_EXIST (no such file), NO_PERMISSIONS, INVALID_VALUE,\n"
+             "    ERROR (what is no folder on the way to it, a circle of links)\n"
              ":raises TypeError, ValueError: no path, or one with a null character\n");
 
 static PyObject *
