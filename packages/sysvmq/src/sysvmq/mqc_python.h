@@ -1372,7 +1372,8 @@ mqc_decoded_fail(const mqc_state *state, mqc_decoded *decoded, PyObject *queue, 
     if (decoded->failures != NULL) {
         result = PyList_Append(decoded->failures, failure);
     }
-    if (PyObject_IsInstance(cause, PyExc_Exception) == 0) { /* KeyboardInterrupt must get through */
+    /* By its type, as an object may fail to say what its __class__ is. */
+    if (!PyErr_GivenExceptionMatches(cause, PyExc_Exception)) { /* KeyboardInterrupt gets through */
         Py_XDECREF(decoded->raised);
         decoded->raised = Py_NewRef(cause);
     }
