@@ -89,7 +89,12 @@ def _peek(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
 
 def _set(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
     uid, gid, max_bytes = detail
-    if _LINUX and os_errno == errno.EPERM and max_bytes > _read_limit("msgmnb") and not _may_exceed_limits():
+    if (
+        _LINUX
+        and os_errno == errno.EPERM
+        and max_bytes > _read_limit("msgmnb")
+        and not _may_exceed_limits()
+    ):
         return f"cannot change {_name_of(queue)}: {_no_max_bytes(max_bytes)}"
     if os_errno in (errno.EPERM, errno.EACCES):
         return f"cannot change {_name_of(queue)}: only its owner, its creator or root may"
@@ -121,6 +126,8 @@ def _too_long(queue: Any, size: int) -> str:
         )
     if size > max_bytes:
         words.append(f"the queue's max_bytes is {max_bytes}: {_larger_queue(size)}")
+    if not words:  # who may only write may not read max_bytes, and it may be another by now
+        words.append(f"that is over the queue's max_bytes: {_larger_queue(size)}")
     return f"the message has {size} bytes, and {'; and '.join(words)}"
 
 
