@@ -936,6 +936,31 @@ def test_what_is_no_error_gets_through_with_all_that_was_received(make, kind):
     assert q.empty()
 
 
+def test_an_exception_that_does_not_say_what_it_is_loses_nothing(make):
+    class Faceless(BaseException):
+        @property
+        def __class__(self):
+            raise ZeroDivisionError
+
+    class Raising(Picky):
+        @staticmethod
+        def loads(data):
+            if data == b"stop":
+                raise Faceless
+            return data
+
+    q = make(serializer=Raising)
+    q.put_many([b"a", b"stop", b"c", b"stop", b"e"])
+    caught = None
+    try:
+        q.get_many()
+    except BaseException as error:
+        caught = error
+    assert type(caught) is Faceless
+    assert caught.items == [b"a", b"c", b"e"]
+    assert [each.data for each in caught.failures] == [b"stop", b"stop"]
+
+
 def test_a_serializer_that_always_raises_the_same_object_loses_nothing(make):
     error = ValueError("always this one")
 

@@ -93,6 +93,29 @@ def test_max_bytes_of_somebody_else_s_queue_cannot_be_set(make, spawn, key):
     assert queue.max_bytes == 1000
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize(
+    "call",
+    [
+        "queue.put(item, timeout=5)",
+        "queue.put(item, block=False)",
+        "queue.put_many([b'x', item], timeout=5)",
+    ],
+)
+def test_who_may_write_but_not_look_is_told_what_never_fits(make, spawn, key, call):
+    """It would wait for ever for room that there will never be."""
+    queue = make(key, 100, mode=0o602, serializer=RawSerializer)
+    code = f"""\
+queue, item = Queue(int(args[0]), serializer=RawSerializer), b"x" * 101
+report(lambda: {call})
+queue.put(item[1:])
+"""
+    errno, _, words = report(spawn(DROP + code, key).finish())
+    assert errno == QueueError.TOO_BIG_MESSAGE
+    assert "101 bytes" in words and "max_bytes" in words
+    assert queue.get_many() == [b"x" * 100]
+
+
 def test_max_bytes_up_to_msgmnb_needs_no_privilege(spawn, key, limit):
     child = spawn(
         DROP + "print(Queue(int(args[0]), int(args[1])).max_bytes)",

@@ -1547,7 +1547,8 @@ mqc_decoded_fail(const mqc_state *state, mqc_decoded *decoded, PyObject *queue, 
     PyObject *failure = mqc_decode_error(state, queue, cause, bytes, place, value, decoded->spare);
     int result = mqc_decoded_append(decoded, &decoded->failures, failure);
 
-    if (PyObject_IsInstance(cause, PyExc_Exception) == 0) { /* KeyboardInterrupt must get through */
+    /* By its type, as an object may fail to say what its __class__ is. */
+    if (!PyErr_GivenExceptionMatches(cause, PyExc_Exception)) { /* KeyboardInterrupt gets through */
         Py_XDECREF(decoded->raised);
         decoded->raised = Py_NewRef(cause);
     }

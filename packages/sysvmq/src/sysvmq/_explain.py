@@ -126,6 +126,8 @@ def _too_long(queue: Any, size: int) -> str:
         )
     if size > max_bytes:
         words.append(f"the queue's max_bytes is {max_bytes}: {_larger_queue(size)}")
+    if not words:  # who may only write may not read max_bytes, and it may be another by now
+        words.append(f"that is over the queue's max_bytes: {_larger_queue(size)}")
     return f"the message has {size} bytes, and {'; and '.join(words)}"
 
 

@@ -230,9 +230,9 @@ static int
 never_fits(int id, size_t size)
 {
     struct msqid_ds status;
-    int error = system_stat(id, &status);
+    int error = system_look(id, &status);
 
-    if (error == EACCES) { /* a writer who may not look */
+    if (error == EACCES) { /* a writer who may not look, and an older kernel */
         return size > (size_t)system_msgmax() ? EMSGSIZE : 0;
     }
     if (error != 0) {
