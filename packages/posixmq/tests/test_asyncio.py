@@ -241,7 +241,8 @@ async def storm(q, messages, producers=4, consumers=8, seed=0):
     senders = [asyncio.create_task(produce()) for _ in range(producers)]
     workers = senders + [asyncio.create_task(consume()) for _ in range(consumers)]
     while not (all(sender.done() for sender in senders) and q.empty()):
-        chance.choice(workers).cancel()
+        if chance.random() < 0.5:
+            chance.choice(workers).cancel()
         await asyncio.sleep(0 if chance.random() < 0.9 else 1e-4)
     await asyncio.sleep(0.05)
     over = True

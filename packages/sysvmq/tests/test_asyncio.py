@@ -264,7 +264,8 @@ async def storm(q, messages, producers=4, consumers=8, seed=0):
     senders = [asyncio.create_task(produce()) for _ in range(producers)]
     workers = senders + [asyncio.create_task(consume()) for _ in range(consumers)]
     while not (all(sender.done() for sender in senders) and q.empty()):
-        chance.choice(workers).cancel()
+        if chance.random() < 0.5:
+            chance.choice(workers).cancel()
         await asyncio.sleep(0 if chance.random() < 0.9 else 1e-4)
     await asyncio.sleep(0.05)
     over = True
@@ -550,15 +551,17 @@ def raw(key):
 
 async def take_by_thread(q, *types):
     """Have the thread take empty messages, of which nobody knows."""
-    for msg_type in types:
-        task = await waiting(q.get(msg_type=msg_type))
+    async def until(true):
+        while not true():
+            await asyncio.sleep(0.001)
+
+    for count, msg_type in enumerate(types, 1):
+        task = asyncio.create_task(q.get(msg_type=msg_type))
+        await until(lambda: q._watch._selection == (msg_type, False))
         task.cancel()
         await asyncio.wait([task])
         q.put_nowait(b"", msg_type)
-        for _ in range(1000):
-            if len(q._watch.taken) == types.index(msg_type) + 1:
-                break
-            await asyncio.sleep(0.01)
+        await until(lambda: len(q._watch.taken) == count)
     assert list(q._watch.taken) == list(types)
 
 
