@@ -7,9 +7,11 @@ Queues that have a name are opened again by it, as unrelated processes would.
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import pickle
 import queue
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,6 +51,7 @@ class Channel:
     many_writers = True
     timeouts = True
     batches = 0  # takes part in the works of batches: 1, or 2 in those alone
+    asynchronous = False  # its senders and receivers are awaited, in works of their own
     own_depth = False  # has a default depth of its own that differs from 10 messages
     empty: tuple[type[BaseException], ...] = (queue.Empty,)
 
@@ -202,6 +205,69 @@ class SysVMany(Many, SysVMQ):
 
 class SysVInto(Into, SysVMQ):
     id, title = "sysvmq-into", "sysvmq, put and get_into"
+
+
+class AsyncPosixMQ(PosixMQ):
+    id, title, code = "posixmq.asyncio", "posixmq.asyncio", ""
+    asynchronous = True
+    batches = 0
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        from posixmq.asyncio import Queue
+
+        self.open = partial(Queue, spec.name, create=False, serializer=self.serializer)
+
+
+class AsyncSysVMQ(SysVMQ):
+    id, title, code = "sysvmq.asyncio", "sysvmq.asyncio", ""
+    asynchronous = True
+    batches = 0
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        from sysvmq.asyncio import Queue
+
+        self.open = partial(Queue, spec.key, create=False, **self.open.keywords)
+
+
+class AsyncStreams(Channel):
+    """What asyncio has for two processes: streams over a pair of Unix sockets."""
+
+    id, title = "asyncio streams", "asyncio streams, Unix sockets, length + bytes"
+    asynchronous = True
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self.reading, self.writing = socket.socketpair()
+
+    async def connect(self, end: socket.socket) -> tuple[Any, Any]:
+        return await asyncio.open_unix_connection(sock=end)
+
+    def sender(self) -> Callable[[Any], Any]:
+        writer: Any = None
+
+        async def put(item: bytes) -> None:
+            nonlocal writer
+            if writer is None:
+                _, writer = await self.connect(self.writing)
+            writer.write(len(item).to_bytes(4, "big") + item)
+            await writer.drain()
+
+        return put
+
+    def receiver(self) -> Callable[[], Any]:
+        reader: Any = None
+
+        async def get() -> bytes:
+            nonlocal reader
+            if reader is None:
+                reader, self.kept = await self.connect(self.reading)
+            size = await reader.readexactly(4)
+            item: bytes = await reader.readexactly(int.from_bytes(size, "big"))
+            return item
+
+        return get
 
 
 # Peers on the same kernel queues
@@ -446,6 +512,9 @@ CHANNELS: dict[str, type[Channel]] = {
         PosixInto,
         SysVMany,
         SysVInto,
+        AsyncPosixMQ,
+        AsyncSysVMQ,
+        AsyncStreams,
         PosixIpc,
         SysVIpc,
         OriginalPosix,

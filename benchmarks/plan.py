@@ -90,6 +90,14 @@ def stream_works() -> list[Work]:
     ]
 
 
+def asyncio_works() -> list[Work]:
+    works = []
+    for test, words in (("pingpong", "ping-pong, one round trip"), ("stream", "one-way stream")):
+        title = f"asyncio: {words}, 64 bytes raw, depth 10"
+        works.append(Work(f"asyncio-{test}", "asyncio", title, f"async_{test}", "spinning"))
+    return works
+
+
 def worker_works(quick: bool) -> list[Work]:
     works = []
     for people in (1, 64) if quick else (1, 8, 64):
@@ -180,6 +188,7 @@ def all_works(quick: bool) -> list[Work]:
         *pair_works(),
         *pingpong_works(),
         *stream_works(),
+        *asyncio_works(),
         *worker_works(quick),
         *producer_works(quick),
         *batch_works(),

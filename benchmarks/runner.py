@@ -103,6 +103,8 @@ def left_out(work: Work, contender: Contender) -> bool:
         return True
     if work.test == "import":
         return not channel.code
+    if channel.asynchronous != work.test.startswith("async_"):
+        return True
     return work.depth is None and not channel.own_depth
 
 
@@ -131,6 +133,7 @@ class Runner:
     def _floor_command(self, contender: Contender, work: Work, count: int, ids: Any) -> list[str]:
         _, family, mode = contender.id.split("-")
         test = {"ready": "pair", "batch": "stream"}.get(work.test, work.test)
+        test = test.removeprefix("async_")
         numbers = (ids["key"], count, work.payload, work.people, work.wait)
         return [str(self.tools.floor), test, family, mode, ids["name"], *map(str, numbers)]
 

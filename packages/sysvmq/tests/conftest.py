@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import platform
 import secrets
@@ -432,3 +433,26 @@ def handler():
     yield install
     for signum, old in before.items():
         signal.signal(signum, old)
+
+
+@pytest.fixture
+def growth():
+    """A function: how many blocks of Python's memory calling its argument leaves behind.
+
+    Caches grow once, leaks every time: so the least growth of four rounds counts.
+    """
+
+    def blocks():
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    def growth(work):
+        rounds = []
+        work()
+        for _ in range(4):
+            before = blocks()
+            work()
+            rounds.append(blocks() - before)
+        return min(rounds)
+
+    return growth

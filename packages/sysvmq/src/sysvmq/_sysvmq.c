@@ -48,10 +48,12 @@ typedef struct {
     mqc_gate gate;
     int id;
     mqc_manners manners;
+    mqc_kept_spare spare;
     pid_t maker;           /* the process that made this private queue; 0: it is not ours */
     unsigned long key;     /* 0 for a private queue */
     atomic_long max_bytes; /* as last seen; LONG_MAX where this user may not look */
     atomic_size_t longest; /* the receive buffer to start with: grows with what arrives */
+    atomic_int unseen;     /* to be looked at before anything is decoded: see look_again */
     mqc_serializer serializer;
     PyObject *weakrefs;
 } Queue;
@@ -276,8 +278,9 @@ typedef struct {
     size_t capacity;
     size_t most; /* how far it may grow */
     ssize_t size;
-    long type; /* asked for; what came is in buffer->type */
-    int flags; /* MSG_EXCEPT: any other type; MSG_COPY: type is a place, never sleep */
+    long type;         /* asked for; what came is in buffer->type */
+    int flags;         /* MSG_EXCEPT: any other type; MSG_COPY: type is a place, never sleep */
+    mqc_spare **spare; /* what is set aside for the bytes; NULL if none is needed */
 } incoming;
 
 /* The kernel keeps a message that is longer than the buffer: make room for it. */
@@ -291,6 +294,10 @@ grow(incoming *message)
         return EMSGSIZE;
     }
     capacity = capacity > message->most ? message->most : capacity;
+    if (message->spare != NULL &&
+        mqc_spare_grow(message->spare, capacity + 4 * MQC_EXCEPTION) < 0) {
+        return ENOMEM;
+    }
     buffer = malloc(sizeof(message_buffer) + capacity); /* not Python's: the GIL may be gone */
     if (buffer == NULL) {
         return ENOMEM;
@@ -348,6 +355,7 @@ typedef struct {
     int create, exclusive;
     int wary;            /* not to be opened if others may write to it */
     int created;         /* result: this call made the queue */
+    int unseen;          /* result: wary, but this user may not look who writes to it */
     mqc_writers writers; /* result, where the queue is not to be trusted */
 } open_request;
 
@@ -396,22 +404,26 @@ open_queue(open_request *request, int *id)
     }
 }
 
-/* MQC_UNTRUSTED where others may write to a queue that this user may read: 0, or an errno. */
+/* MQC_UNTRUSTED where others may write to the queue, else 0. */
+static int
+judge_writers(const struct msqid_ds *status, mqc_writers *writers)
+{
+    *writers = (mqc_writers){
+        .owner = status->msg_perm.uid,
+        .creator = status->msg_perm.cuid,
+        .mode = status->msg_perm.mode & 0777,
+    };
+    return mqc_others_write(writers) ? MQC_UNTRUSTED : 0;
+}
+
+/* The same, or an errno: EACCES for who may not look, and he may not read either. */
 static int
 check_writers(int id, mqc_writers *writers)
 {
     struct msqid_ds status;
     int error = system_stat(id, &status);
 
-    if (error != 0) {
-        return error == EACCES ? 0 : error; /* who may not look may not read either */
-    }
-    *writers = (mqc_writers){
-        .owner = status.msg_perm.uid,
-        .creator = status.msg_perm.cuid,
-        .mode = status.msg_perm.mode & 0777,
-    };
-    return mqc_others_write(writers) ? MQC_UNTRUSTED : 0;
+    return error != 0 ? error : judge_writers(&status, writers);
 }
 
 /* Give the queue its size and learn it. */
@@ -444,6 +456,8 @@ open_and_size_queue(open_request *request, int *id, long *max_bytes)
     }
     if (request->wary) {
         error = check_writers(*id, &request->writers);
+        request->unseen = error == EACCES;
+        error = request->unseen ? 0 : error;
     }
     if (error == 0) {
         error = size_queue(request, *id, max_bytes);
@@ -457,20 +471,24 @@ open_and_size_queue(open_request *request, int *id, long *max_bytes)
 /* Find what the kernel says of a queue by its id. Who may only write learns all but the size;
  * who has no right to it gets EACCES as from msgget(2), which can only be asked by key. */
 static int
-find_by_id(int id, unsigned long *key, long *max_bytes)
+find_by_id(open_request *request, int id, long *max_bytes)
 {
     struct msqid_ds status;
     int found, error = system_stat(id, &status);
 
     *max_bytes = error == 0 ? capacity(&status) : LONG_MAX;
-    if (error == EACCES) {
+    if (error == 0 && request->wary) {
+        error = judge_writers(&status, &request->writers);
+    }
+    else if (error == EACCES) {
+        request->unseen = request->wary;
         error = system_look(id, &status);
         if (error == 0 && key_of(&status) != 0) {
             error = find_queue((key_t)key_of(&status), &found);
             error = error == 0 && found != id ? EIDRM : error;
         }
     }
-    *key = error == 0 ? key_of(&status) : 0;
+    request->key = error == 0 ? key_of(&status) : 0;
     return error == EIDRM ? ENOENT : error;
 }
 
@@ -583,11 +601,13 @@ PyDoc_STRVAR(Queue_doc,
 
 /* Put what was opened in its place, and let callers in. */
 static void
-move_in(Queue *self, const mqc_serializer *methods, int id, unsigned long key, long max_bytes)
+move_in(Queue *self, const mqc_serializer *methods, int id, const open_request *request,
+        long max_bytes)
 {
     self->serializer = *methods;
     self->id = id;
-    self->key = key;
+    self->key = request->key;
+    atomic_store(&self->unseen, request->unseen);
     atomic_store(&self->max_bytes, max_bytes);
     mqc_gate_open(&self->gate);
 }
@@ -633,7 +653,7 @@ set_up(Queue *self, open_request *request, PyObject *serializer)
         return -1;
     }
     self->maker = request->key == 0 ? getpid() : 0;
-    move_in(self, &methods, id, request->key, max_bytes);
+    move_in(self, &methods, id, request, max_bytes);
     return 0;
 }
 
@@ -688,20 +708,27 @@ static int
 set_up_by_id(Queue *self, long id, PyObject *serializer)
 {
     mqc_serializer methods;
-    unsigned long key = 0;
+    open_request request = {0};
     long max_bytes = 0;
     int error;
 
-    if (mqc_serializer_init(&self->state->common, &methods, serializer) < 0) {
+    request.wary =
+        mqc_serializer_prepare(&self->state->common, &self->manners, &methods, serializer);
+    if (request.wary < 0) {
         return -1;
     }
-    error = find_by_id((int)id, &key, &max_bytes);
+    error = find_by_id(&request, (int)id, &max_bytes);
     if (error != 0) {
         mqc_serializer_clear(&methods);
-        raise_by_id("open by id", error, id);
+        if (error == MQC_UNTRUSTED) {
+            raise_untrusted("id", id, &request.writers);
+        }
+        else {
+            raise_by_id("open by id", error, id);
+        }
         return -1;
     }
-    move_in(self, &methods, (int)id, key, max_bytes);
+    move_in(self, &methods, (int)id, &request, max_bytes);
     return 0;
 }
 
@@ -788,6 +815,7 @@ Queue_dealloc(PyObject *op)
     }
     warn_left_behind(self);
     mqc_gate_unregister(&self->gate);
+    free(mqc_spare_swap(&self->spare, NULL));
     Queue_clear(op);
     release(op);
     Py_DECREF(type);
@@ -1029,6 +1057,7 @@ put_item(Queue *self, PyObject *item, int64_t patience, PyObject *msg_type, PyOb
 typedef struct {
     long type;
     int flags;
+    int error; /* the system's, where nothing came by one */
 } selection;
 
 static int
@@ -1059,7 +1088,7 @@ read_selection(PyObject *msg_type, PyObject *exclude, selection *wanted)
 /* Wait for one message or more; -1 with an exception where there is none. */
 static int
 receive(Queue *self, mqc_attempt attempt, void *context, int large, int64_t patience,
-        const char *operation)
+        selection *wanted, const char *operation)
 {
     mqc_state *state = &self->state->common;
     int error = mqc_move(state, &(mqc_transfer){
@@ -1079,6 +1108,7 @@ receive(Queue *self, mqc_attempt attempt, void *context, int large, int64_t pati
         PyErr_SetNone(state->Empty);
     }
     else if (error > 0) {
+        wanted->error = error;
         mqc_raise(operation, error, (PyObject *)self, NULL);
     }
     return -1;
@@ -1104,7 +1134,7 @@ start_with_longest(Queue *self, incoming *message)
 /* The bytes of one message that is asked for. Never inlined: the buffer must be off the stack
  * while the serializer runs, which may get from a queue itself. */
 static Py_NO_INLINE PyObject *
-receive_bytes(Queue *self, int64_t patience, selection *wanted)
+receive_bytes(Queue *self, int64_t patience, selection *wanted, mqc_spare **spare)
 {
     union {
         message_buffer message; /* for the alignment */
@@ -1118,15 +1148,16 @@ receive_bytes(Queue *self, int64_t patience, selection *wanted)
         .most = INT_MAX, /* kernel.msgmax is an int */
         .type = wanted->type,
         .flags = wanted->flags,
+        .spare = spare,
     };
     PyObject *bytes = NULL;
 
     if (start_with_longest(self, &message) < 0) {
         return NULL;
     }
-    if (receive(self, receive_attempt, &message, message.capacity > MQC_LARGE, patience,
+    if (receive(self, receive_attempt, &message, message.capacity > MQC_LARGE, patience, wanted,
                 message.flags & MSG_COPY ? "peek" : "get") == 0) {
-        bytes = PyBytes_FromStringAndSize(message.buffer->text, message.size);
+        bytes = mqc_bytes(message.buffer->text, (size_t)message.size, spare);
         wanted->type = message.buffer->type;
     }
     if (message.buffer != &scratch.message) {
@@ -1136,22 +1167,83 @@ receive_bytes(Queue *self, int64_t patience, selection *wanted)
     return bytes;
 }
 
+/* Set aside what the longest message that may come needs, as far as is known. */
+static mqc_spare *
+take_spare(Queue *self)
+{
+    size_t longest = atomic_load_explicit(&self->longest, memory_order_relaxed);
+
+    return mqc_spare_take(&self->spare, longest > MQC_SCRATCH ? longest : MQC_SCRATCH);
+}
+
+/* A queue that could only be written to when it was opened may be readable by now, as its owner
+ * can change that: then see who else writes to it before anything is decoded. */
+static int
+look_again(Queue *self, selection *wanted)
+{
+    const char *operation = wanted->flags & MSG_COPY ? "peek" : "get";
+    mqc_writers writers;
+    int error = mqc_hold(&self->gate);
+
+    if (error == 0) {
+        error = check_writers(self->id, &writers);
+        mqc_unhold(&self->gate);
+    }
+    if (error == 0) {
+        atomic_store(&self->unseen, 0);
+        return 0;
+    }
+    if (error == MQC_UNTRUSTED) {
+        raise_untrusted("id", self->id, &writers);
+    }
+    else {
+        wanted->error = error;
+        mqc_raise(operation, error, (PyObject *)self, NULL);
+    }
+    return -1;
+}
+
 static inline PyObject *
+get_decoded(Queue *self, int64_t patience, selection *wanted, mqc_spare **spare)
+{
+    PyObject *bytes;
+
+    if (atomic_load_explicit(&self->unseen, memory_order_relaxed) && look_again(self, wanted) < 0) {
+        return NULL;
+    }
+    bytes = receive_bytes(self, patience, wanted, spare);
+    return mqc_decode(&self->state->common, &self->serializer, (PyObject *)self, bytes, "msg_type",
+                      wanted->type, spare);
+}
+
+static PyObject *
 get_item(Queue *self, int64_t patience, selection *wanted)
 {
-    PyObject *bytes = receive_bytes(self, patience, wanted);
+    mqc_spare *spare = take_spare(self);
+    PyObject *item;
 
-    return mqc_decode(&self->state->common, &self->serializer, (PyObject *)self, bytes, "msg_type",
-                      wanted->type);
+    if (spare == NULL) {
+        return NULL;
+    }
+    item = get_decoded(self, patience, wanted, &spare);
+    mqc_spare_keep(&self->spare, spare);
+    return item;
 }
 
 /* An item with its type. */
 static PyObject *
 get_message(Queue *self, int64_t patience, selection *wanted)
 {
-    PyObject *item = get_item(self, patience, wanted);
+    mqc_spare *spare = take_spare(self);
+    PyObject *item, *message;
 
-    return mqc_message(&self->state->common, item, wanted->type);
+    if (spare == NULL) {
+        return NULL;
+    }
+    item = get_decoded(self, patience, wanted, &spare);
+    message = mqc_message(&self->state->common, item, wanted->type, &spare);
+    mqc_spare_keep(&self->spare, spare);
+    return message;
 }
 
 static int
@@ -1184,6 +1276,7 @@ send_outbox(Queue *self, mqc_outbox *outbox, long type, int64_t patience)
     message.buffer->type = type;
     outbox->send = send_one;
     outbox->context = &message;
+    outbox->stretch = patience == 0 ? 0 : MQC_STRETCH;
     error = mqc_move(&self->state->common, &(mqc_transfer){
                                                .gate = &self->gate,
                                                .direction = MQC_PUT,
@@ -1213,8 +1306,7 @@ put_items(Queue *self, PyObject *items, int64_t patience, PyObject *msg_type, Py
         return NULL;
     }
     if (atomic_load(&self->gate.closed)) {
-        mqc_raise("put", EBADF, (PyObject *)self, NULL);
-        return NULL;
+        return mqc_outbox_result(state, (PyObject *)self, &outbox, EBADF);
     }
     if (mqc_outbox_fill(state, &self->serializer, items, protocol, &outbox) == 0) {
         int error = outbox.count == 0 ? 0 : send_outbox(self, &outbox, type, patience);
@@ -1229,18 +1321,20 @@ typedef struct {
     int id;
     selection wanted;
     mqc_inbox *inbox;
-    int all; /* no number was asked for: take what is there */
 } batch;
 
-/* After the first message, see how many are behind it. */
+/* After the first message, see how many are behind it: writers that keep up must not keep a
+ * batch from ending, unless that is a short one. */
 static void
 count_the_rest(const batch *receiving)
 {
+    mqc_inbox *inbox = receiving->inbox;
     struct msqid_ds status;
+    size_t there;
 
-    if (receiving->all && receiving->inbox->count == 0 &&
-        system_stat(receiving->id, &status) == 0) {
-        receiving->inbox->most = 1 + status.msg_qnum;
+    if (inbox->count == 0 && inbox->most > MQC_STRETCH) {
+        there = system_stat(receiving->id, &status) == 0 ? 1 + status.msg_qnum : 1;
+        inbox->most = there < inbox->most ? there : inbox->most;
     }
 }
 
@@ -1265,22 +1359,27 @@ receive_one(void *context, mqc_slot *slot, size_t capacity, int may_sleep)
 }
 
 static PyObject *
-get_items(Queue *self, size_t most, int64_t patience, const selection *wanted)
+get_items(Queue *self, size_t most, int64_t patience, selection *wanted)
 {
     mqc_inbox inbox = {
         .receive = receive_one,
         .capacity = atomic_load(&self->longest),
-        .most = most > 0 ? most : 1,
+        .most = most > 0 ? most : SIZE_MAX,
     };
-    batch receiving = {.id = self->id, .wanted = *wanted, .inbox = &inbox, .all = most == 0};
+    batch receiving = {.id = self->id, .wanted = *wanted, .inbox = &inbox};
     PyObject *items = NULL;
 
+    if (atomic_load(&self->unseen) && look_again(self, wanted) < 0) {
+        return NULL;
+    }
     inbox.context = &receiving;
-    if (receive(self, mqc_receive_batch, &inbox, 1, patience, "get") == 0) {
+    inbox.spare = mqc_spare_swap(&self->spare, NULL);
+    if (receive(self, mqc_receive_batch, &inbox, 1, patience, wanted, "get") == 0) {
         items = mqc_inbox_decode(&self->state->common, &self->serializer, (PyObject *)self, &inbox,
                                  "msg_type");
     }
     free(inbox.memory);
+    mqc_spare_keep(&self->spare, inbox.spare);
     return items;
 }
 
@@ -1305,13 +1404,30 @@ receive_into(Queue *self, const Py_buffer *view, int64_t patience, selection *wa
         return -1;
     }
     result = receive(self, receive_attempt, &message, message.capacity > MQC_LARGE, patience,
-                     "get_into");
+                     wanted, "get_into");
     if (result == 0) {
         memcpy(view->buf, message.buffer->text, (size_t)message.size);
         wanted->type = message.buffer->type;
         *size = message.size;
     }
     free(message.buffer);
+    return result;
+}
+
+static PyObject *
+get_into_view(Queue *self, const Py_buffer *view, int64_t patience, selection *wanted)
+{
+    mqc_spare *spare = mqc_spare_take(&self->spare, 0);
+    PyObject *result = NULL;
+    ssize_t size = 0;
+
+    if (spare == NULL) {
+        return NULL;
+    }
+    if (receive_into(self, view, patience, wanted, &size) == 0) {
+        result = mqc_size_and_place((size_t)size, wanted->type, &spare);
+    }
+    mqc_spare_keep(&self->spare, spare);
     return result;
 }
 
@@ -1405,7 +1521,7 @@ Queue_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnam
     static const mqc_parameters parameters = {
         "get", 0, 2, 4, {MQC_BLOCK, MQC_MSG_TYPE, MQC_TIMEOUT, MQC_EXCLUDE}};
     Queue *self = (Queue *)op;
-    selection wanted = {0, 0};
+    selection wanted = {0};
     int64_t patience;
 
     if (parse_get(self, &parameters, args, nargs, kwnames, &patience, &wanted) < 0) {
@@ -1424,7 +1540,7 @@ Queue_get_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject
     static const mqc_parameters parameters = {"get_nowait", 0, 1, 2, {MQC_MSG_TYPE, MQC_EXCLUDE}};
     Queue *self = (Queue *)op;
     PyObject *values[2] = {NULL};
-    selection wanted = {0, 0};
+    selection wanted = {0};
 
     if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
         read_selection(values[0], values[1], &wanted) < 0) {
@@ -1445,7 +1561,7 @@ Queue_receive(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *k
     static const mqc_parameters parameters = {
         "receive", 0, 2, 4, {MQC_BLOCK, MQC_MSG_TYPE, MQC_TIMEOUT, MQC_EXCLUDE}};
     Queue *self = (Queue *)op;
-    selection wanted = {0, 0};
+    selection wanted = {0};
     int64_t patience;
 
     if (parse_get(self, &parameters, args, nargs, kwnames, &patience, &wanted) < 0) {
@@ -1495,7 +1611,7 @@ PyDoc_STRVAR(Queue_get_many_doc,
              "of their items.\n"
              "\n"
              ":param max_items: 1 or more; None for as many as the queue holds when the first\n"
-             "    has come\n"
+             "    has come, and beyond 256 no more than that are ever taken\n"
              ":param block: False to raise queue.Empty at once where there is none\n"
              ":param msg_type: what to take, as in get()\n"
              ":param timeout: seconds to wait for the first, None for ever; ignored if block is\n"
@@ -1514,7 +1630,7 @@ Queue_get_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
         "get_many", 0, 3, 5, {MQC_MAX_ITEMS, MQC_BLOCK, MQC_MSG_TYPE, MQC_TIMEOUT, MQC_EXCLUDE}};
     Queue *self = (Queue *)op;
     PyObject *values[5] = {NULL};
-    selection wanted = {0, 0};
+    selection wanted = {0};
     int64_t patience;
     long most = 0;
 
@@ -1552,11 +1668,10 @@ Queue_get_into(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
         "get_into", 1, 3, 5, {MQC_BUFFER, MQC_BLOCK, MQC_MSG_TYPE, MQC_TIMEOUT, MQC_EXCLUDE}};
     Queue *self = (Queue *)op;
     PyObject *values[5] = {NULL};
-    selection wanted = {0, 0};
+    selection wanted = {0};
+    PyObject *result;
     Py_buffer view;
-    ssize_t size = 0;
     int64_t patience;
-    int result;
 
     if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
         mqc_read_patience(values[1], values[3], &patience) < 0 ||
@@ -1564,9 +1679,9 @@ Queue_get_into(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
         PyObject_GetBuffer(values[0], &view, PyBUF_WRITABLE) < 0) {
         return NULL;
     }
-    result = receive_into(self, &view, patience, &wanted, &size);
+    result = get_into_view(self, &view, patience, &wanted);
     PyBuffer_Release(&view);
-    return result < 0 ? NULL : Py_BuildValue("nl", (Py_ssize_t)size, wanted.type);
+    return result;
 }
 
 /* The next item of an iteration, which ends when the queue is closed or removed. */
@@ -1574,14 +1689,15 @@ static PyObject *
 Queue_next(PyObject *op)
 {
     Queue *self = (Queue *)op;
-    selection wanted = {0, 0};
+    selection wanted = {0};
     PyObject *item;
 
     if (self->id >= 0 && atomic_load(&self->gate.closed)) {
         return NULL;
     }
     item = get_item(self, MQC_FOREVER, &wanted);
-    if (item == NULL && self->id >= 0) {
+    /* An EBADF that a signal handler raised, of a file of its own, is another thing. */
+    if (item == NULL && self->id >= 0 && (wanted.error == EBADF || wanted.error == EIDRM)) {
         mqc_end_iteration();
     }
     return item;
@@ -1609,7 +1725,7 @@ Queue_peek(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwna
     static const mqc_parameters parameters = {"peek", 0, 1, 1, {MQC_INDEX}};
     Queue *self = (Queue *)op;
     PyObject *values[1] = {NULL};
-    selection wanted = {0, MSG_COPY};
+    selection wanted = {.flags = MSG_COPY};
 
     if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0) {
         return NULL;
