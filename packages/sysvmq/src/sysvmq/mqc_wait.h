@@ -71,7 +71,8 @@ struct mqc_timespec {
 #endif
 #endif /* __linux__ */
 
-/* Whether an attempt that may sleep really does, in the kernel. */
+/* Whether an attempt that may sleep shall do so in the kernel: with MQC_POLLS it never does, and
+ * no other word than this may decide it. */
 #ifdef MQC_POLLS
 #define MQC_SLEEPS(may_sleep) ((void)(may_sleep), 0)
 #else
