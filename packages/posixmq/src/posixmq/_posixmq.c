@@ -1716,10 +1716,6 @@ Queue_hash(PyObject *op)
     const Queue *self = (Queue *)op;
     hashfunc by_identity = PyType_GetSlot(&PyBaseObject_Type, Py_tp_hash);
 
-    if (self->maxmsgsize == 0) {
-        PyErr_Format(PyExc_TypeError, "unhashable: this Queue was never opened");
-        return -1;
-    }
     return self->inode != 0 ? (Py_hash_t)(self->inode & LONG_MAX) : by_identity(op);
 }
 
