@@ -35,6 +35,7 @@ WAIT_LIMIT_S = 20
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes several seconds")
+    config.addinivalue_line("markers", "endurance: takes minutes")
     config.addinivalue_line("markers", NATIVE)
     config.addinivalue_line("filterwarnings", "error")
     capture = config.pluginmanager.getplugin("capturemanager")

@@ -159,7 +159,7 @@ def attempt(rig, operation, start, count):
 
     raised, ended = None, False
     call = operation.call
-    set_nomemory(start, start + count)
+    set_nomemory(start - 1, start - 1 + count)  # it counts from 0
     try:
         call(rig)
     except BaseException as error:

@@ -11,7 +11,7 @@ ENDURANCE = Path(__file__).with_name("endurance.py")
 TIMES = os.environ.get("MQ_TEST_OPERATIONS", "300")
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.skipif(
     "libasan" in os.environ.get("LD_PRELOAD", ""), reason="the sanitizer keeps what was freed"
 )

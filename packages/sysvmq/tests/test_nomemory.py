@@ -9,7 +9,7 @@ import pytest
 ENDURANCE = Path(__file__).with_name("endurance.py")
 
 
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_an_allocation_that_fails_breaks_nothing():
     """No crash, no hang, no other exception than MemoryError, nothing half done or left behind."""
     testing = pytest.importorskip("_testcapi", reason="this Python lacks _testcapi")

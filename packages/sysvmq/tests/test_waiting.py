@@ -483,7 +483,8 @@ def slow_entry(tmp_path_factory):
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"cannot compile the slow entry: {done.stderr}")
-    return {"LD_PRELOAD": str(library)}
+    before = os.environ.get("LD_PRELOAD", "")  # a sanitizer, which wants to be the first
+    return {"LD_PRELOAD": f"{before} {library}".strip()}
 
 
 @pytest.mark.native("the way into a sleep")

@@ -1119,7 +1119,7 @@ send_outbox(Queue *self, mqc_outbox *outbox, unsigned priority, int64_t patience
 static PyObject *
 put_items(Queue *self, PyObject *items, int64_t patience, PyObject *priority, PyObject *protocol)
 {
-    mqc_state *state = &self->state->common;
+    const mqc_state *state = &self->state->common;
     mqc_outbox outbox = {NULL};
     PyObject *result = NULL;
     long level = 0;

@@ -325,9 +325,10 @@ static int
 receive_attempt(void *context, int may_sleep)
 {
     incoming *message = context;
-    int error;
 
     for (;;) {
+        int error;
+
         message->size =
             system_receive(message->id, message->buffer, message->capacity, message->type,
                            message->flags | (MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT));
@@ -864,7 +865,7 @@ Queue_richcompare(PyObject *op, PyObject *other, int comparison)
 static Py_hash_t
 Queue_hash(PyObject *op)
 {
-    Queue *self = (Queue *)op;
+    const Queue *self = (Queue *)op;
     hashfunc by_identity = PyType_GetSlot(&PyBaseObject_Type, Py_tp_hash);
 
     return self->id >= 0 ? self->id : by_identity(op);
@@ -1182,7 +1183,7 @@ static int
 look_again(Queue *self, selection *wanted)
 {
     const char *operation = wanted->flags & MSG_COPY ? "peek" : "get";
-    mqc_writers writers;
+    mqc_writers writers = {0};
     int error = mqc_hold(&self->gate);
 
     if (error == 0) {
@@ -1297,7 +1298,7 @@ send_outbox(Queue *self, mqc_outbox *outbox, long type, int64_t patience)
 static PyObject *
 put_items(Queue *self, PyObject *items, int64_t patience, PyObject *msg_type, PyObject *protocol)
 {
-    mqc_state *state = &self->state->common;
+    const mqc_state *state = &self->state->common;
     mqc_outbox outbox = {NULL};
     PyObject *result = NULL;
     long type = 1;
@@ -1330,10 +1331,9 @@ count_the_rest(const batch *receiving)
 {
     mqc_inbox *inbox = receiving->inbox;
     struct msqid_ds status;
-    size_t there;
 
     if (inbox->count == 0 && inbox->most > MQC_STRETCH) {
-        there = system_stat(receiving->id, &status) == 0 ? 1 + status.msg_qnum : 1;
+        size_t there = system_stat(receiving->id, &status) == 0 ? 1 + status.msg_qnum : 1;
         inbox->most = there < inbox->most ? there : inbox->most;
     }
 }

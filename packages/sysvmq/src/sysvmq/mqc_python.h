@@ -574,8 +574,8 @@ typedef struct {
 
 typedef _Atomic(mqc_spare *) mqc_kept_spare;
 
-#define MQC_EXCEPTION 2048      /* what a DecodeError needs, and some more */
-#define MQC_MOST_KEPT (1 << 20) /* bytes that a Queue keeps between calls */
+#define MQC_EXCEPTION ((size_t)2048) /* what a DecodeError needs, and some more */
+#define MQC_MOST_KEPT (1 << 20)      /* bytes that a Queue keeps between calls */
 
 static inline mqc_spare *
 mqc_spare_swap(mqc_kept_spare *kept, mqc_spare *spare)
