@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -24,6 +25,11 @@ WAIT_LIMIT_S = 30
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="the full sizes, several minutes")
+
+
+def pytest_configure() -> None:
+    """Leave no queue behind when the run is ended from outside."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

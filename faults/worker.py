@@ -10,6 +10,7 @@ what a broken queue might do, to see that it is noticed.
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import os
 import queue
@@ -25,7 +26,7 @@ import accounts
 from families import DEPTH, FAMILIES, LONGEST
 from messages import END, build, read
 
-MOST_SECONDS = 7200  # nobody outlives the watcher for ever
+PR_SET_PDEATHSIG = 1
 BEFORE_CHANGE = 1000  # calls of one kind before the next kind
 
 
@@ -164,8 +165,15 @@ class Lying:
 # ----------------------------------------------------------------------------------- the program
 
 
+def die_with_parent() -> None:
+    """Have the kernel kill this process when whoever watches it is gone."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() == 1:
+        sys.exit("the parent is gone already")
+
+
 def main(role: str, family: str, address: str, path: str, *rest: str) -> None:
-    signal.alarm(MOST_SECONDS)
+    die_with_parent()
     module = FAMILIES[family].module
     queue_ = FAMILIES[family].open(address, serializer=module.RawSerializer)
     what, limit, ways, *lies = rest
