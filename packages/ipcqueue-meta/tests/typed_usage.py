@@ -49,6 +49,25 @@ def posix() -> None:
     assert_type(Jobs("/jobs").get(), dict[str, int])
 
 
+def posix_batches_and_descriptors() -> None:
+    with posixmq.Queue[str].anonymous(2, 64, spin_us=0) as q:
+        assert_type(q.receive(timeout=1).item, str)
+        assert_type(q.receive().priority, int)
+        item, priority = q.receive()
+        assert_type((item, priority), tuple[str, int])
+        assert_type(q.put_many((text for text in "abc"), timeout=1, priority=2), int)
+        q.put_many([1, 2])  # type: ignore[list-item]
+        assert_type(q.get_many(3), list[str])
+        assert_type(q.get_into(bytearray(64), timeout=None), tuple[int, int])
+        q.get_into("text")  # type: ignore[arg-type]
+        for each in q:
+            assert_type(each, str)
+        assert_type((q.readable, q.writable, q.trusted), tuple[bool, bool, bool])
+        assert_type({q}, set[posixmq.Queue[str]])
+    assert_type(Jobs.from_fd(3, trusted=True), Jobs)
+    posixmq.Queue[str]("/typed", readable=False).put("x")
+
+
 def sysv() -> None:
     with sysvmq.Queue[str](1234, max_bytes=4096) as q:
         q.put("request", msg_type=2, timeout=0.5)

@@ -159,17 +159,21 @@ def test_what_a_handler_raises_comes_through(q, handle, background, until, aslee
     poker.result()
 
 
-def test_what_a_handler_raises_after_it_closed_comes_through(q, handle, background, until, asleep):
+@pytest.mark.parametrize("error", [Oops(), OSError(9, "of a file")], ids=["of its own", "EBADF"])
+def test_what_a_handler_raises_after_it_closed_comes_through(
+    q, handle, background, until, asleep, error
+):
     """The queue is closed then, but that is not what happened."""
 
     def fail():
         q.close()
-        raise Oops
+        raise error
 
     handle(fail)
     poker = poke(background, until, asleep)
-    with pytest.raises(Oops):
+    with pytest.raises(type(error)) as caught:
         next(q)
+    assert caught.value is error
     poker.result()
     assert list(q) == []
 

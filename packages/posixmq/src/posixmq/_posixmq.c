@@ -1139,7 +1139,8 @@ put_items(Queue *self, PyObject *items, int64_t patience, PyObject *priority, Py
     return result;
 }
 
-/* Wait for one message or more; -1 with an exception where there is none. */
+/* Wait for one message or more; where there is none, an exception is set, and what is returned is
+ * EBADF if the queue itself refused, else -1. */
 static int
 receive(Queue *self, mqc_attempt attempt, void *context, int large, int64_t patience)
 {
@@ -1163,8 +1164,10 @@ receive(Queue *self, mqc_attempt attempt, void *context, int large, int64_t pati
     else if (error > 0) {
         mqc_raise("get", error, (PyObject *)self, NULL);
     }
-    return -1;
+    return error == EBADF ? EBADF : -1;
 }
+
+#define NO_QUEUE (MOST_PRIORITY + 1u) /* in place of a priority: receive() returned EBADF */
 
 /* The bytes of one message. Never inlined: the buffer must be off the stack while the
  * serializer runs, which may get from a queue itself. */
@@ -1174,6 +1177,7 @@ receive_bytes(Queue *self, int64_t patience, unsigned *priority, mqc_spare **spa
     char scratch[MQC_SCRATCH];
     incoming message = {.fd = self->fd, .buffer = scratch, .capacity = (size_t)self->maxmsgsize};
     PyObject *bytes = NULL;
+    int error;
 
     if (message.capacity > sizeof(scratch)) {
         message.buffer = PyMem_Malloc(message.capacity);
@@ -1181,7 +1185,11 @@ receive_bytes(Queue *self, int64_t patience, unsigned *priority, mqc_spare **spa
             return PyErr_NoMemory();
         }
     }
-    if (receive(self, receive_attempt, &message, message.capacity > MQC_LARGE, patience) == 0) {
+    error = receive(self, receive_attempt, &message, message.capacity > MQC_LARGE, patience);
+    if (error == EBADF) {
+        *priority = NO_QUEUE;
+    }
+    else if (error == 0) {
         bytes = mqc_bytes(message.buffer, (size_t)message.size, spare);
         *priority = message.priority;
     }
@@ -1201,16 +1209,15 @@ get_decoded(Queue *self, int64_t patience, unsigned *priority, mqc_spare **spare
 }
 
 static PyObject *
-get_item(Queue *self, int64_t patience)
+get_item(Queue *self, int64_t patience, unsigned *priority)
 {
     mqc_spare *spare = mqc_spare_take(&self->spare, (size_t)self->maxmsgsize);
-    unsigned priority = 0;
     PyObject *item;
 
     if (spare == NULL) {
         return NULL;
     }
-    item = get_decoded(self, patience, &priority, &spare);
+    item = get_decoded(self, patience, priority, &spare);
     mqc_spare_keep(&self->spare, spare);
     return item;
 }
@@ -1366,12 +1373,13 @@ Queue_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnam
     Queue *self = (Queue *)op;
     PyObject *values[2] = {NULL};
     int64_t patience;
+    unsigned priority = 0;
 
     if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
         mqc_read_patience(values[0], values[1], &patience) < 0) {
         return NULL;
     }
-    return get_item(self, patience);
+    return get_item(self, patience, &priority);
 }
 
 PyDoc_STRVAR(Queue_get_nowait_doc,
@@ -1381,7 +1389,9 @@ PyDoc_STRVAR(Queue_get_nowait_doc,
 static PyObject *
 Queue_get_nowait(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    return get_item((Queue *)op, 0);
+    unsigned priority = 0;
+
+    return get_item((Queue *)op, 0, &priority);
 }
 
 PyDoc_STRVAR(Queue_receive_doc,
@@ -1513,13 +1523,16 @@ static PyObject *
 Queue_next(PyObject *op)
 {
     Queue *self = (Queue *)op;
+    unsigned priority = 0;
     PyObject *item;
 
     if (self->maxmsgsize > 0 && atomic_load(&self->gate.closed)) {
         return NULL;
     }
-    item = get_item(self, MQC_FOREVER);
-    if (item == NULL && self->maxmsgsize > 0 && atomic_load(&self->gate.closed)) {
+    item = get_item(self, MQC_FOREVER, &priority);
+    /* A handler of a signal may have closed the queue, and raised the EBADF of something else. */
+    if (item == NULL && priority == NO_QUEUE && self->maxmsgsize > 0 &&
+        atomic_load(&self->gate.closed)) {
         mqc_end_iteration();
     }
     return item;
