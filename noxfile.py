@@ -47,7 +47,6 @@ nox.options.sessions = [
     "build",
     "audit",
     "typing",
-    "coverage",
     "sanitize",
     "tests",
     "tests_meta",
@@ -511,18 +510,18 @@ def coverage(session: nox.Session) -> None:
 
 
 def check_coverage(session: nox.Session, source: Path, files: list[Any]) -> None:
-    """Name each line that is reached by no test and not in .uncovered; fail under the least."""
-    listed = (ROOT / ".uncovered").read_text().splitlines()
-    reasons = dict(line.split("  ## ") for line in listed if "  ## " in line)
+    """Warn of each line that is reached by no test and not in .uncovered; fail under the least."""
+    listed = [line.split(" | ") for line in (ROOT / ".uncovered").read_text().splitlines()]
+    explained = {(function, code) for function, code, _ in (row for row in listed if len(row) == 3)}
     for file in files:
         text = (source / file["file"]).read_text().splitlines()
-        lines = [line for line in file["lines"] if not line.get("gcovr/excluded")]
-        missed = [line["line_number"] for line in lines if not line["count"]]
-        for number in missed:
-            code = text[number - 1].strip()
-            reason = reasons.get(code, "not explained in .uncovered")
-            session.log(f"{file['file']}:{number}: {code}  ## {reason}")
-        if 100 * (1 - len(missed) / len(lines)) < LEAST_COVERAGE:
+        missed = [line for line in file["lines"] if not line["count"]]
+        for line in missed:
+            function, code = line.get("function_name"), text[line["line_number"] - 1].strip()
+            if (function, code) not in explained:
+                place = f"{file['file']}:{line['line_number']}"
+                session.warn(f"{place}: no test reaches {function}: {code}")
+        if 100 * (1 - len(missed) / len(file["lines"])) < LEAST_COVERAGE:
             session.error(f"{file['file']}: under {LEAST_COVERAGE} %")
 
 
