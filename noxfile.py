@@ -442,7 +442,7 @@ def tsan(session: nox.Session) -> None:
         reports = Path(session.create_tmp(), f"{name}-report").resolve()
         for old in reports.parent.glob(f"{reports.name}.*"):
             old.unlink()
-        options = f"halt_on_error=0:exitcode=0:log_path={reports}"
+        options = f"halt_on_error=0:exitcode=0:log_path={reports}:suppressions={ROOT}/.tsan"
         tests = [f"packages/{name}/tests/test_{subject}.py" for subject in TSAN_TESTS]
         # ThreadSanitizer of gcc 12 wants the addresses where old kernels put them.
         instrumented_pytest(session, name, {"TSAN_OPTIONS": options}, tests, ("setarch", "-R"))
