@@ -609,7 +609,7 @@ def tsan(session: nox.Session) -> None:
         reports = Path(session.create_tmp(), f"{name}-report").resolve()
         for old in reports.parent.glob(f"{reports.name}.*"):
             old.unlink()
-        options = f"halt_on_error=0:exitcode=0:log_path={reports}"
+        options = f"halt_on_error=0:exitcode=0:log_path={reports}:suppressions={ROOT}/.tsan"
         tests = [f"packages/{name}/tests/test_{subject}.py" for subject in TSAN_TESTS]
         # ThreadSanitizer of gcc 12 wants the addresses where old kernels put them.
         instrumented_pytest(session, name, {"TSAN_OPTIONS": options}, tests, ("setarch", "-R"))
@@ -679,18 +679,18 @@ def coverage(session: nox.Session) -> None:
 
 
 def check_coverage(session: nox.Session, source: Path, files: list[Any]) -> None:
-    """Name each line that is reached by no test and not in .uncovered; fail under the least."""
-    listed = (ROOT / ".uncovered").read_text().splitlines()
-    reasons = dict(line.split("  ## ") for line in listed if "  ## " in line)
+    """Warn of each line that is reached by no test and not in .uncovered; fail under the least."""
+    listed = [line.split(" | ") for line in (ROOT / ".uncovered").read_text().splitlines()]
+    explained = {(function, code) for function, code, _ in (row for row in listed if len(row) == 3)}
     for file in files:
         text = (source / file["file"]).read_text().splitlines()
-        lines = [line for line in file["lines"] if not line.get("gcovr/excluded")]
-        missed = [line["line_number"] for line in lines if not line["count"]]
-        for number in missed:
-            code = text[number - 1].strip()
-            reason = reasons.get(code, "not explained in .uncovered")
-            session.log(f"{file['file']}:{number}: {code}  ## {reason}")
-        if 100 * (1 - len(missed) / len(lines)) < LEAST_COVERAGE:
+        missed = [line for line in file["lines"] if not line["count"]]
+        for line in missed:
+            function, code = line.get("function_name"), text[line["line_number"] - 1].strip()
+            if (function, code) not in explained:
+                place = f"{file['file']}:{line['line_number']}"
+                session.warn(f"{place}: no test reaches {function}: {code}")
+        if 100 * (1 - len(missed) / len(file["lines"])) < LEAST_COVERAGE:
             session.error(f"{file['file']}: under {LEAST_COVERAGE} %")
 
 
