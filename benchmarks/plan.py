@@ -21,6 +21,7 @@ class Work:
     base: str = "blocking"  # the floor that ratios refer to
     size: int = 64
     people: int = 1  # other processes
+    batch: int = 1  # messages a call
     pickled: bool = False
     depth: int | None = 10  # None: each contender's own default
     wait: float = 0.0  # the timeout, or the pause between messages
@@ -89,6 +90,14 @@ def stream_works() -> list[Work]:
     ]
 
 
+def asyncio_works() -> list[Work]:
+    works = []
+    for test, words in (("pingpong", "ping-pong, one round trip"), ("stream", "one-way stream")):
+        title = f"asyncio: {words}, 64 bytes raw, depth 10"
+        works.append(Work(f"asyncio-{test}", "asyncio", title, f"async_{test}", "spinning"))
+    return works
+
+
 def worker_works(quick: bool) -> list[Work]:
     works = []
     for people in (1, 64) if quick else (1, 8, 64):
@@ -114,6 +123,23 @@ def producer_works(quick: bool) -> list[Work]:
             x=people,
         )
         for people in ((8,) if quick else (1, 2, 4, 8))
+    ]
+
+
+def batch_works() -> list[Work]:
+    remark = "memory: what Python had allocated at most, a message, while a batch was at hand"
+    return [
+        Work(
+            f"batch-{size}",
+            "batches",
+            f"one-way stream, 64 bytes raw, in batches of {size}",
+            "batch",
+            "spinning",
+            batch=size,
+            x=size,
+            remark=remark,
+        )
+        for size in (1, 10, 100)
     ]
 
 
@@ -162,8 +188,10 @@ def all_works(quick: bool) -> list[Work]:
         *pair_works(),
         *pingpong_works(),
         *stream_works(),
+        *asyncio_works(),
         *worker_works(quick),
         *producer_works(quick),
+        *batch_works(),
         *size_works(quick),
         *timeout_works(quick),
         *import_works(),

@@ -23,11 +23,13 @@ AXES = {
     "workers": "waiting workers",
     "paced": "waiting workers",
     "producers": "producers",
+    "batches": "messages a call",
 }
 TITLES = {
     "sizes": "put + get in one process, raw",
     "workers": "waiting workers, 64 bytes raw, a burst",
     "paced": "waiting workers, 64 bytes raw, one message at a time: latency",
+    "batches": "one-way stream in batches, 64 bytes raw",
     "producers": "producers and one consumer, 64 bytes raw",
 }
 STYLE: dict[Any, Any] = {

@@ -21,6 +21,12 @@ HEADINGS = (
     *("contender", "median", "quartiles", "to the base"),
     *("x posixmq", "x sysvmq", "CPU", "CPU to the base"),
 )
+
+
+def headings_of(work: Work) -> tuple[str, ...]:
+    return (*HEADINGS, "memory") if work.test == "batch" else HEADINGS
+
+
 NOTES = """\
 Medians and quartiles over the rounds; in a round all contenders take their turn. "To the base" is the
 median over the rounds of the contender's figure divided by the C program's in the same round, for the
@@ -41,6 +47,7 @@ class Row:
     over: float | None  # the same as a difference
     cpu: float
     cpu_ratio: float | None
+    memory: float | None  # bytes, where it was looked at
 
 
 # Figures
@@ -79,7 +86,13 @@ def make_row(outcome: Outcome, contender: Contender, samples: list[Sample | None
         statistics.median(one - two for one, two in pairs) if pairs else None,
         statistics.median(sample["cpu"] for sample in samples if sample),
         middle_ratio(against(samples, base, "cpu")),
+        middle_memory(samples),
     )
+
+
+def middle_memory(samples: list[Sample | None]) -> float | None:
+    found = [sample["memory"] for sample in samples if sample and "memory" in sample]
+    return statistics.median(found) if found else None
 
 
 def make_rows(outcome: Outcome) -> list[Row]:
@@ -144,6 +157,11 @@ def cells(rows: list[Row], work: Work) -> list[list[str]]:
             times(row, "sysvmq"),
             f"{short(row.cpu * scale)} {unit}",
             ratio_words(row.cpu_ratio),
+            *(
+                []
+                if work.test != "batch"
+                else ["-" if row.memory is None else f"{row.memory:,.0f} B"]
+            ),
         ]
         for row in rows
     ]
@@ -260,11 +278,11 @@ def write_tables(outcomes: list[Outcome], where: dict[str, Any], folder: Path) -
     for outcome in outcomes:
         body = cells(make_rows(outcome), outcome.work)
         heading = f"{outcome.work.title} ({base_words(outcome.work)})"
-        text.append(f"{heading}\n{text_table(HEADINGS, body)}")
+        text.append(f"{heading}\n{text_table(headings_of(outcome.work), body)}")
         markdown += [
             f"## {outcome.work.title}",
             base_words(outcome.work),
-            markdown_table(HEADINGS, body),
+            markdown_table(headings_of(outcome.work), body),
         ]
     missing = missing_words(outcomes)
     if missing:
@@ -288,6 +306,7 @@ def write_json(outcomes: list[Outcome], where: dict[str, Any], folder: Path) -> 
                 "over": row.over,
                 "cpu": row.cpu,
                 "cpu ratio": row.cpu_ratio,
+                "memory": row.memory,
                 "samples": outcome.samples[row.contender.id],
             }
             for row in make_rows(outcome)

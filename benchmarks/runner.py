@@ -97,8 +97,14 @@ def refusal(work: Work, contender: Contender) -> str | None:
 def left_out(work: Work, contender: Contender) -> bool:
     """Whether another row says the same already."""
     channel = CHANNELS[contender.id]
+    if work.test == "batch":
+        return not channel.batches
+    if channel.batches > 1:
+        return True
     if work.test == "import":
         return not channel.code
+    if channel.asynchronous != work.test.startswith("async_"):
+        return True
     return work.depth is None and not channel.own_depth
 
 
@@ -126,7 +132,8 @@ class Runner:
 
     def _floor_command(self, contender: Contender, work: Work, count: int, ids: Any) -> list[str]:
         _, family, mode = contender.id.split("-")
-        test = "pair" if work.test == "ready" else work.test
+        test = {"ready": "pair", "batch": "stream"}.get(work.test, work.test)
+        test = test.removeprefix("async_")
         numbers = (ids["key"], count, work.payload, work.people, work.wait)
         return [str(self.tools.floor), test, family, mode, ids["name"], *map(str, numbers)]
 
@@ -138,6 +145,7 @@ class Runner:
             "count": count,
             "size": work.size,
             "people": work.people,
+            "batch": work.batch,
             "pickled": work.pickled,
             "depth": work.depth,
             "wait": work.wait,

@@ -7,6 +7,7 @@ Prints one line of JSON: {"wall": s, "cpu": s}, seconds a message, or {"error": 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pickle
@@ -14,6 +15,7 @@ import signal
 import statistics
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from itertools import repeat
 from pathlib import Path
@@ -155,6 +157,100 @@ def stream(channels: list[Channel], task: Task, item: Any) -> Result:
     return result(wall, cpu, task["count"])
 
 
+def batch_sender_body(ready: Callable[[], int], _: int, channel: Channel, items: Any) -> None:
+    send = channel.batch_sender(items)
+    ready()
+    while True:
+        send()
+
+
+def batch(channels: list[Channel], task: Task, item: Any) -> Result:
+    """One way, several messages a call; the first tenth warms up. Memory is measured apart."""
+    people = People(1, batch_sender_body, channels[0], [item] * task["batch"])
+    receive = channels[0].batch_receiver(task["batch"])
+    people.begin()
+    take(receive, task["count"] // 10 + 10)
+    wall, cpu = time.perf_counter(), people.cpu() + time.process_time()
+    count = take(receive, task["count"])
+    wall = time.perf_counter() - wall
+    cpu = people.cpu() + time.process_time() - cpu
+    tracemalloc.start()
+    receive()
+    before, _ = tracemalloc.get_traced_memory()
+    tracemalloc.reset_peak()
+    received = receive()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    people.stop()
+    return {**result(wall, cpu, count), "memory": (peak - before) / received}
+
+
+def take(receive: Callable[[], int], count: int) -> int:
+    received = 0
+    while received < count:
+        received += receive()
+    return received
+
+
+async def echo(ready: Callable[[], int], ping: Channel, pong: Channel, item: Any) -> None:
+    get, put = ping.receiver(), pong.sender()
+    ready()
+    while True:
+        await get()
+        await put(item)
+
+
+async def send(ready: Callable[[], int], channel: Channel, item: Any) -> None:
+    put = channel.sender()
+    ready()
+    while True:
+        await put(item)
+
+
+def async_body(ready: Callable[[], int], _: int, body: Callable[..., Any], *args: Any) -> None:
+    asyncio.run(body(ready, *args))
+
+
+def async_pingpong(channels: list[Channel], task: Task, item: Any) -> Result:
+    async def main() -> Result:
+        get, put = pong.receiver(), ping.sender()
+        people.begin()
+        await put(item)
+        await get()
+        wall, cpu = time.perf_counter(), people.cpu() + time.process_time()
+        for _ in repeat(None, task["count"]):
+            await put(item)
+            await get()
+        wall = time.perf_counter() - wall
+        return result(wall, people.cpu() + time.process_time() - cpu, task["count"])
+
+    ping, pong = channels
+    people = People(1, async_body, echo, ping, pong, item)
+    try:
+        return asyncio.run(main())
+    finally:
+        people.stop()
+
+
+def async_stream(channels: list[Channel], task: Task, item: Any) -> Result:
+    async def main() -> Result:
+        get = channels[0].receiver()
+        people.begin()
+        for _ in repeat(None, task["count"] // 10 + 10):
+            await get()
+        wall, cpu = time.perf_counter(), people.cpu() + time.process_time()
+        for _ in repeat(None, task["count"]):
+            await get()
+        wall = time.perf_counter() - wall
+        return result(wall, people.cpu() + time.process_time() - cpu, task["count"])
+
+    people = People(1, async_body, send, channels[0], item)
+    try:
+        return asyncio.run(main())
+    finally:
+        people.stop()
+
+
 def start_workers(channel: Channel, count: int) -> tuple[People, Any, Any]:
     received, received_at = fork.RawArray("q", count), fork.RawArray("d", 1)
     return People(count, worker_body, channel, received, received_at), received, received_at
@@ -239,7 +335,11 @@ def loop_only(task: Task) -> Result:
 
 
 TESTS: dict[str, Callable[[list[Channel], Task, Any], Result]] = {
-    test.__name__: test for test in (pair, ready, pingpong, stream, workers, paced, timeout)
+    test.__name__: test
+    for test in (
+        *(pair, ready, pingpong, stream, batch, workers, paced, timeout),
+        *(async_pingpong, async_stream),
+    )
 }
 
 
@@ -260,7 +360,7 @@ def make_channels(task: Task) -> list[Channel]:
                 sender_binds=task["test"] in ("workers", "paced"),
             )
         )
-        for index in range(2 if task["test"] == "pingpong" else 1)
+        for index in range(2 if task["test"].endswith("pingpong") else 1)
     ]
 
 

@@ -11,6 +11,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build", "benchmarks", "examples"]
 myst_heading_anchors = 3
 nitpicky = False
+# parameters such as serializer are looked up as attributes, which both packages have
+suppress_warnings = ["ref.python"]
 
 html_theme = "furo"
 html_title = f"ipcqueue {release}"

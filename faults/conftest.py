@@ -138,11 +138,12 @@ class Script:
     """A script in an unrelated process, killed at the end if it still runs."""
 
     def __init__(self, path: Path, family: Any, address: str) -> None:
+        self._errors = open(path.with_suffix(".errors"), "w+")  # noqa: SIM115
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-X", "faulthandler", str(path), family.name, address],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             text=True,
             start_new_session=True,
         )
@@ -163,26 +164,27 @@ class Script:
             assert time.monotonic() < end, f"does not sleep in a queue after {WAIT_LIMIT_S} s"
             time.sleep(0.001)
 
-    def go_on(self) -> None:
-        """Let it read a line."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-
     def result(self, limit: float = 120) -> list[str]:
         """Wait for the end, and return the words of the last line that it printed."""
         try:
-            out, err = self.process.communicate(timeout=limit)
+            self.process.wait(limit)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            out, err = self.process.communicate()
-        assert self.process.returncode == 0, f"exit {self.process.returncode}\n{out}\n{err}"
+            self.process.wait()
+        assert self.process.stdout is not None
+        out = self.process.stdout.read()
+        self._errors.seek(0)
+        code = self.process.returncode
+        assert code == 0, f"exit {code}\n{out}\n{self._errors.read()}"
         lines = out.splitlines() or [""]
         return lines[-1].split()
 
     def end(self) -> None:
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        for file in (self.process.stdin, self.process.stdout, self._errors):
+            assert file is not None
+            file.close()
 
 
 @pytest.fixture

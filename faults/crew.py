@@ -95,10 +95,6 @@ class Crew:
         self.family.remove(self.address)
 
     @property
-    def has_batches(self) -> bool:
-        return hasattr(self.queue, "get_many")
-
-    @property
     def workers(self) -> list[Worker]:
         return self.producers + self.consumers
 
@@ -144,16 +140,25 @@ class Crew:
                 self.errors.seek(0)
                 raise AssertionError(f"{worker.command} failed:\n{self.errors.read()}")
 
-    def harm(self, fault: Callable[[Worker], None], pause: tuple[float, float]) -> None:
-        """Do it to a random worker, again and again with pauses of seconds, until all is put."""
+    def moved(self) -> int:
+        """Return how many messages the consumers have entered."""
+        return sum(worker.account.words[accounts.Log.COUNT] for worker in self.consumers)
+
+    def harm(self, fault: Callable[[Worker], None], every: int) -> None:
+        """Do it to a random worker, at random moments, until all is put.
+
+        That many messages move in between on average, however fast or slow the machine is.
+        """
         stuck = StuckCheck(self)
+        due = random.randrange(2 * every)
         while any(worker.is_running() for worker in self.producers):
-            time.sleep(random.uniform(*pause))
+            time.sleep(random.uniform(0, 0.004))
             stuck.look()
             self.check_health(*self.workers)
             at_work = [worker for worker in self.workers if worker.is_at_work()]
-            if at_work:
+            if at_work and self.moved() >= due:
                 fault(random.choice(at_work))
+                due = self.moved() + random.randrange(2 * every)
         self.check_health(*self.producers)
 
     def kill_and_replace(self, worker: Worker) -> None:

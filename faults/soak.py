@@ -141,8 +141,8 @@ def final_count(crew: Crew, watch: Watch) -> Count:
 
 
 def enlist(crew: Crew) -> None:
-    crew.add_producer(0, "put,timed,polled" + (",many" if crew.has_batches else ""))
-    crew.add_consumer(0, "get,timed,polled" + (",receive,into,many" if crew.has_batches else ""))
+    crew.add_producer(0, "put,timed,polled,many")
+    crew.add_consumer(0, "get,timed,polled,receive,into,many")
     crew.start()
 
 

@@ -15,7 +15,7 @@ def run_liar(family, address, folder, lie):
         crew.add_producer(2000, lie=lie if puts else "")
         crew.add_consumer(4000, lie="" if puts else lie)
         crew.start()
-        crew.harm(lambda worker: None, (0.005, 0.01))
+        crew.harm(lambda worker: None, 1000)
         crew.stop()
         return count(crew, 2000)
 

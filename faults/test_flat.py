@@ -139,8 +139,6 @@ def test_opening_and_closing_leaves_nothing_behind(
 @pytest.mark.parametrize("kind", [*FAMILIES, "anonymous"])
 def test_messages_leave_nothing_behind(call_in_process, new_address, full, figures, kind, what):
     family = FAMILIES.get(kind, Posix)
-    if what == "in batches" and not hasattr(family.module.Queue, "get_many"):
-        pytest.skip("no batches")
     opened = (
         "Posix.module.Queue.anonymous(10, 5000)" if kind == "anonymous" else "family.make(address)"
     )

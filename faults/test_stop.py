@@ -129,7 +129,7 @@ def test_nothing_is_missing_when_processes_at_work_are_stopped_and_go_on(
             crew.add_consumer(2 * messages, "get,timed,polled")
         stops = []
         crew.start()
-        crew.harm(lambda worker: stops.append(stop_and_go(worker)), (0.005, 0.02))
+        crew.harm(lambda worker: stops.append(stop_and_go(worker)), 1000)
         crew.stop()
         result = count(crew, messages)
     figures(f"{len(stops)} stops; {result}")

@@ -142,3 +142,11 @@ def test_a_service_works_on_the_queue_that_systemd_passes(name, until):
 
 def sleeping(pid):
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
+def test_a_task_of_trio_takes_what_comes(name, run):
+    pytest.importorskip("trio", reason="trio is not installed")
+    with posixmq.Queue(name) as q:
+        for item in ("one", "two", None):
+            q.put(item)
+    assert run(EXAMPLES / "trio_get.py", name) == "one\ntwo\n"

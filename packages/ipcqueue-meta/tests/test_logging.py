@@ -284,8 +284,8 @@ def test_a_signal_does_not_end_a_listener(make, logger, listen):
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="dictConfig makes queues from 3.12 on")
-def test_dict_config_makes_the_queue_the_handler_and_the_listener(family, make, address, listen):
-    """A description will do; an object must have the whole interface of queue.Queue."""
+def test_dict_config_makes_the_queue_the_handler_and_the_listener(family, address):
+    """From a description; objects are accepted by newer releases only."""
     where = {"name": address} if family.name == "posixmq" else {"key": address}
     logging.config.dictConfig(
         {
@@ -309,9 +309,6 @@ def test_dict_config_makes_the_queue_the_handler_and_the_listener(family, make, 
         logger.info("configured")
         handler.listener.stop()
         assert logging.getHandlerByName("collect").texts == ["configured"]
-        refused = {"class": "logging.handlers.QueueHandler", "queue": make(), "handlers": []}
-        with pytest.raises(ValueError, match="Unable to configure handler"):
-            logging.config.dictConfig({"version": 1, "handlers": {"queue": refused}})
     finally:
         family.let_go(handler.queue)
         logger.handlers.clear()

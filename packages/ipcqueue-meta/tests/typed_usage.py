@@ -41,7 +41,7 @@ def posix() -> None:
         assert_type(q.get(timeout=1), dict[str, int])
         assert_type(q.get_nowait(), dict[str, int])
         assert_type(q.qattr()["max_msgbytes"], int)
-        assert_type((q.name, q.maxsize, q.maxmsgsize), tuple[str, int, int])
+        assert_type((q.name, q.maxsize, q.maxmsgsize), tuple[str | None, int, int])
         assert_type((q.closed, q.empty(), q.full()), tuple[bool, bool, bool])
         q.unlink()
     posixmq.Queue[str]("/typed", on_signal="ignore")  # type: ignore[arg-type]

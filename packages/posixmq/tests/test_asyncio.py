@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import fcntl
 import gc
+import itertools
 import os
 import pickle
 import queue
@@ -233,25 +234,29 @@ async def storm(q, messages, producers=4, consumers=8, seed=0):
         got.append(await q.get())
 
     async def consume():
-        while len(got) < messages:
+        while not over:
             await once(get())
 
-    workers = [asyncio.create_task(produce()) for _ in range(producers)]
-    workers += [asyncio.create_task(consume()) for _ in range(consumers)]
-    while any(not worker.done() for worker in workers):
+    over = False
+    senders = [asyncio.create_task(produce()) for _ in range(producers)]
+    workers = senders + [asyncio.create_task(consume()) for _ in range(consumers)]
+    while not (all(sender.done() for sender in senders) and q.empty()):
         chance.choice(workers).cancel()
         await asyncio.sleep(0 if chance.random() < 0.9 else 1e-4)
+    await asyncio.sleep(0.05)
+    over = True
     for worker in workers:
-        if not worker.cancelled():
-            worker.result()
+        worker.cancel()
+    results = await asyncio.gather(*workers, return_exceptions=True)
+    assert not [result for result in results if isinstance(result, Exception)]
     return got
 
 
 @pytest.mark.slow
 def test_cancelling_at_random_loses_and_repeats_nothing(run, aq):
     got = run(storm(aq, 50_000))
-    assert len(got) == 50_000
-    assert sorted(got) == list(range(50_000))
+    lost, repeated = set(range(50_000)) - set(got), len(got) - len(set(got))
+    assert (len(lost), repeated) == (0, 0)
     assert aq.empty()
 
 
@@ -385,7 +390,7 @@ def test_waiting_costs_no_cpu(run, aq):
         await asyncio.sleep(0.3)
         await aq.get()
         await asyncio.sleep(0.3)
-        assert time.process_time() - before < 0.1
+        assert time.process_time() - before < 0.02
 
     run(main())
 
@@ -483,7 +488,7 @@ def test_loops_in_several_threads_share_a_queue(run, aq):
     run(produce())
     for thread in threads:
         thread.join(60)
-    assert sorted(sum(got, [])) == list(range(messages))
+    assert sorted(itertools.chain.from_iterable(got)) == list(range(messages))
 
 
 def test_closing_wakes_the_tasks_of_all_loops(run, aq, descriptors):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import itertools
 import pickle
 import queue
 import random
@@ -90,9 +91,7 @@ def test_put_get_and_receive(run, aq):
 
 
 def test_the_constructor_is_the_synchronous_queues(key):
-    with contextlib.closing(
-        Queue(key, 100, serializer=sysvmq.RawSerializer, exclusive=True)
-    ) as q:
+    with contextlib.closing(Queue(key, 100, serializer=sysvmq.RawSerializer, exclusive=True)) as q:
         assert (q.key, q.max_bytes, q.maxmsgsize, q.closed) == (key, 100, 100, False)
         with pytest.raises(QueueError) as caught:
             Queue(key, exclusive=True)
@@ -258,25 +257,29 @@ async def storm(q, messages, producers=4, consumers=8, seed=0):
         got.append(await q.get())
 
     async def consume():
-        while len(got) < messages:
+        while not over:
             await once(get())
 
-    workers = [asyncio.create_task(produce()) for _ in range(producers)]
-    workers += [asyncio.create_task(consume()) for _ in range(consumers)]
-    while any(not worker.done() for worker in workers):
+    over = False
+    senders = [asyncio.create_task(produce()) for _ in range(producers)]
+    workers = senders + [asyncio.create_task(consume()) for _ in range(consumers)]
+    while not (all(sender.done() for sender in senders) and q.empty()):
         chance.choice(workers).cancel()
         await asyncio.sleep(0 if chance.random() < 0.9 else 1e-4)
+    await asyncio.sleep(0.05)
+    over = True
     for worker in workers:
-        if not worker.cancelled():
-            worker.result()
+        worker.cancel()
+    results = await asyncio.gather(*workers, return_exceptions=True)
+    assert not [result for result in results if isinstance(result, Exception)]
     return got
 
 
 @pytest.mark.slow
 def test_cancelling_at_random_loses_and_repeats_nothing(run, aq):
     got = run(storm(aq, 50_000))
-    assert len(got) == 50_000
-    assert sorted(got) == list(range(50_000))
+    lost, repeated = set(range(50_000)) - set(got), len(got) - len(set(got))
+    assert (len(lost), repeated) == (0, 0)
     assert aq.empty()
 
 
@@ -408,7 +411,7 @@ def test_waiting_costs_no_cpu(run, aq):
         await asyncio.sleep(0.3)
         await aq.get()
         await asyncio.sleep(0.3)
-        assert time.process_time() - before < 0.1
+        assert time.process_time() - before < 0.02
 
     run(main())
 
@@ -661,7 +664,7 @@ def test_loops_in_several_threads_share_a_queue(run, aq):
     run(produce())
     for thread in threads:
         thread.join(60)
-    assert sorted(sum(got, [])) == list(range(messages))
+    assert sorted(itertools.chain.from_iterable(got)) == list(range(messages))
 
 
 def test_closing_wakes_the_tasks_of_all_loops(run, aq):

@@ -235,7 +235,7 @@ def caught():
             return {n for n in range(signal.SIGRTMIN, signal.SIGRTMAX + 1) if mask >> (n - 1) & 1}
 def wait():
     try:
-        Queue(int(args[0])).get(timeout=0.02)
+        Queue(int(args[0])).get(timeout=0.2)
     except queue.Empty:
         return True
 """

@@ -46,6 +46,7 @@ typedef struct {
     module_state *state; /* the type keeps the module alive, and the module its state */
     mqc_gate gate;
     mqc_manners manners;
+    mqc_kept_spare spare;
     atomic_int fd; /* -1 unless open */
     int access;    /* O_RDWR, O_RDONLY or O_WRONLY */
     long maxsize;
@@ -258,8 +259,11 @@ system_mount(int *folder)
     if (syscall(SYS_fsconfig, context, CONTEXT_CREATE, NULL, NULL, 0) == 0) {
         mount = (int)syscall(SYS_fsmount, context, CONTEXT_CLOSE_ON_EXEC, 0);
     }
-    /* A mount's own descriptor is an O_PATH one, which cannot be read. */
-    if (mount < 0 || (*folder = openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
+    if (mount >= 0) {
+        /* A mount's own descriptor is an O_PATH one, which cannot be read. */
+        *folder = openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    }
+    if (mount < 0 || *folder < 0) {
         error = errno;
     }
     if (mount >= 0) {
@@ -504,8 +508,8 @@ create_nameless(const open_request *request, opened_queue *opened)
     int error;
 
     do {
-        snprintf(name, sizeof(name), "/" MQC_PACKAGE "-%ld-%u-%llx", (long)getpid(),
-                 atomic_fetch_add(&created, 1), (unsigned long long)mqc_now());
+        (void)snprintf(name, sizeof(name), "/" MQC_PACKAGE "-%ld-%u-%llx", (long)getpid(),
+                       atomic_fetch_add(&created, 1), (unsigned long long)mqc_now());
         error = create_queue(name, request, &opened->fd);
     } while (error == EEXIST);
     if (error != 0) {
@@ -924,6 +928,7 @@ Queue_dealloc(PyObject *op)
         warn_unclosed(self);
     }
     mqc_gate_unregister(&self->gate);
+    free(mqc_spare_swap(&self->spare, NULL));
     if (self->fd >= 0) {
         close(self->fd);
     }
@@ -1164,7 +1169,7 @@ receive(Queue *self, mqc_attempt attempt, void *context, int large, int64_t pati
 /* The bytes of one message. Never inlined: the buffer must be off the stack while the
  * serializer runs, which may get from a queue itself. */
 static Py_NO_INLINE PyObject *
-receive_bytes(Queue *self, int64_t patience, unsigned *priority)
+receive_bytes(Queue *self, int64_t patience, unsigned *priority, mqc_spare **spare)
 {
     char scratch[MQC_SCRATCH];
     incoming message = {.fd = self->fd, .buffer = scratch, .capacity = (size_t)self->maxmsgsize};
@@ -1177,7 +1182,7 @@ receive_bytes(Queue *self, int64_t patience, unsigned *priority)
         }
     }
     if (receive(self, receive_attempt, &message, message.capacity > MQC_LARGE, patience) == 0) {
-        bytes = PyBytes_FromStringAndSize(message.buffer, message.size);
+        bytes = mqc_bytes(message.buffer, (size_t)message.size, spare);
         *priority = message.priority;
     }
     if (message.buffer != scratch) {
@@ -1186,25 +1191,44 @@ receive_bytes(Queue *self, int64_t patience, unsigned *priority)
     return bytes;
 }
 
+static inline PyObject *
+get_decoded(Queue *self, int64_t patience, unsigned *priority, mqc_spare **spare)
+{
+    PyObject *bytes = receive_bytes(self, patience, priority, spare);
+
+    return mqc_decode(&self->state->common, &self->serializer, (PyObject *)self, bytes, "priority",
+                      (long)*priority, spare);
+}
+
 static PyObject *
 get_item(Queue *self, int64_t patience)
 {
+    mqc_spare *spare = mqc_spare_take(&self->spare, (size_t)self->maxmsgsize);
     unsigned priority = 0;
-    PyObject *bytes = receive_bytes(self, patience, &priority);
+    PyObject *item;
 
-    return mqc_decode(&self->state->common, &self->serializer, (PyObject *)self, bytes, "priority",
-                      (long)priority);
+    if (spare == NULL) {
+        return NULL;
+    }
+    item = get_decoded(self, patience, &priority, &spare);
+    mqc_spare_keep(&self->spare, spare);
+    return item;
 }
 
 static PyObject *
 receive_item(Queue *self, int64_t patience)
 {
+    mqc_spare *spare = mqc_spare_take(&self->spare, (size_t)self->maxmsgsize);
     unsigned priority = 0;
-    PyObject *bytes = receive_bytes(self, patience, &priority);
-    PyObject *item = mqc_decode(&self->state->common, &self->serializer, (PyObject *)self, bytes,
-                                "priority", (long)priority);
+    PyObject *item, *message;
 
-    return mqc_message(&self->state->common, item, (long)priority);
+    if (spare == NULL) {
+        return NULL;
+    }
+    item = get_decoded(self, patience, &priority, &spare);
+    message = mqc_message(&self->state->common, item, (long)priority, &spare);
+    mqc_spare_keep(&self->spare, spare);
+    return message;
 }
 
 static int
@@ -1231,6 +1255,7 @@ get_items(Queue *self, size_t most, int64_t patience)
         .capacity = (size_t)self->maxmsgsize,
         /* Never more than the queue holds: writers that keep up would keep it from ending. */
         .most = most > 0 && most < held ? most : held,
+        .spare = mqc_spare_swap(&self->spare, NULL),
     };
     PyObject *items = NULL;
 
@@ -1239,6 +1264,7 @@ get_items(Queue *self, size_t most, int64_t patience)
                                  "priority");
     }
     free(inbox.memory);
+    mqc_spare_keep(&self->spare, inbox.spare);
     return items;
 }
 
@@ -1248,6 +1274,8 @@ static PyObject *
 get_into_view(Queue *self, const Py_buffer *view, int64_t patience)
 {
     incoming message = {.fd = self->fd, .buffer = view->buf, .capacity = (size_t)view->len};
+    PyObject *result = NULL;
+    mqc_spare *spare;
 
     if (view->len < self->maxmsgsize) {
         PyObject *detail = PyLong_FromSsize_t(view->len);
@@ -1257,10 +1285,15 @@ get_into_view(Queue *self, const Py_buffer *view, int64_t patience)
         }
         return NULL;
     }
-    if (receive(self, receive_attempt, &message, self->maxmsgsize > MQC_LARGE, patience) < 0) {
+    spare = mqc_spare_take(&self->spare, 0);
+    if (spare == NULL) {
         return NULL;
     }
-    return Py_BuildValue("nI", (Py_ssize_t)message.size, message.priority);
+    if (receive(self, receive_attempt, &message, self->maxmsgsize > MQC_LARGE, patience) == 0) {
+        result = mqc_size_and_place((size_t)message.size, (long)message.priority, &spare);
+    }
+    mqc_spare_keep(&self->spare, spare);
+    return result;
 }
 
 PyDoc_STRVAR(Queue_put_doc,
@@ -1862,7 +1895,7 @@ PyDoc_STRVAR(Queue_notify_doc,
              "\n"
              "The kernel tells once, and only when a message finds the queue empty and nobody\n"
              "waiting in get(). Therefore a callback (or what a signal leads to) asks again\n"
-             "first and then takes all there is; what comes later is told of anew:\n"
+             "first and then takes all there is; what comes later is told of anew::\n"
              "\n"
              "    def take_all():\n"
              "        q.notify(take_all)\n"

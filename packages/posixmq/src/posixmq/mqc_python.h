@@ -75,6 +75,18 @@ mqc_state_init(mqc_state *state)
         [MQC_MAX_ITEMS] = "max_items", [MQC_BUFFER] = "buffer",
         [MQC_EXCLUDE] = "exclude",     [MQC_INDEX] = "index",
     };
+    const struct {
+        PyObject **place;
+        const char *module_name, *attribute;
+    } wanted[] = {
+        {&state->Empty, "queue", "Empty"},
+        {&state->Full, "queue", "Full"},
+        {&state->decode_error, MQC_PACKAGE "._errors", "decode_error"},
+        {&state->Message, MQC_PACKAGE "._message", "Message"},
+        {&state->PickleSerializer, MQC_PACKAGE ".serializers", "PickleSerializer"},
+        {&state->dumps, "pickle", "dumps"},
+        {&state->loads, "pickle", "loads"},
+    };
 
     for (int i = 0; i < MQC_WORDS; i++) {
         state->words[i] = PyUnicode_InternFromString(words[i]);
@@ -82,18 +94,18 @@ mqc_state_init(mqc_state *state)
             return -1;
         }
     }
-    state->Empty = mqc_import("queue", "Empty");
-    state->Full = mqc_import("queue", "Full");
-    state->decode_error = mqc_import(MQC_PACKAGE "._errors", "decode_error");
-    state->Message = mqc_import(MQC_PACKAGE "._message", "Message");
-    state->PickleSerializer = mqc_import(MQC_PACKAGE ".serializers", "PickleSerializer");
-    state->dumps = mqc_import("pickle", "dumps");
-    state->loads = mqc_import("pickle", "loads");
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+        *wanted[i].place = mqc_import(wanted[i].module_name, wanted[i].attribute);
+        if (*wanted[i].place == NULL) {
+            return -1;
+        }
+    }
     state->protocol = PyLong_FromLong(1);
+    if (state->protocol == NULL) {
+        return -1;
+    }
     state->thread_key = PyUnicode_FromString(MQC_PACKAGE " thread");
-    if (state->Empty == NULL || state->Full == NULL || state->decode_error == NULL ||
-        state->Message == NULL || state->PickleSerializer == NULL || state->dumps == NULL ||
-        state->loads == NULL || state->protocol == NULL || state->thread_key == NULL) {
+    if (state->thread_key == NULL) {
         return -1;
     }
     mqc_watch_forks();
@@ -210,7 +222,7 @@ mqc_raise(const char *operation, int error, PyObject *queue, PyObject *detail)
     if (exception == NULL &&
         (PyErr_ExceptionMatches(PyExc_MemoryError) || PyErr_ExceptionMatches(PyExc_OSError) ||
          PyErr_ExceptionMatches(PyExc_ImportError) ||
-         PyErr_ExceptionMatches(PyExc_RecursionError))) {
+         PyErr_ExceptionMatches(PyExc_RuntimeError))) { /* no stack, no lock for a file */
         exception = mqc_plain_error(operation, error);
     }
     mqc_raise_object(exception);
@@ -549,6 +561,116 @@ mqc_read_options(const mqc_options *options, mqc_gate *gate, mqc_manners *manner
     return mqc_read_spin(options->spin_us, &gate->spin_ns);
 }
 
+/* ***** memory set aside ***** */
+
+/* What has been received must be handed over even where memory has just run out (RLIMIT_AS, a
+ * cgroup without overcommitment). So enough for its bytes, and for an exception that holds them,
+ * is set aside before anything is received, and given back to malloc(3) when memory lacks. It is
+ * never touched, so it costs address space alone. A Queue keeps it from one call to the next. */
+
+typedef struct {
+    size_t size;
+} mqc_spare;
+
+typedef _Atomic(mqc_spare *) mqc_kept_spare;
+
+#define MQC_EXCEPTION 2048      /* what a DecodeError needs, and some more */
+#define MQC_MOST_KEPT (1 << 20) /* bytes that a Queue keeps between calls */
+
+static inline mqc_spare *
+mqc_spare_swap(mqc_kept_spare *kept, mqc_spare *spare)
+{
+#ifdef Py_GIL_DISABLED
+    return atomic_exchange(kept, spare);
+#else
+    mqc_spare *before = atomic_load_explicit(kept, memory_order_relaxed);
+    atomic_store_explicit(kept, spare, memory_order_relaxed);
+    return before;
+#endif
+}
+
+/* Make sure of this many bytes: 0, or -1 without an exception, as the GIL may not be held. Then
+ * what was set aside before still is. */
+static int
+mqc_spare_grow(mqc_spare **spare, size_t size)
+{
+    mqc_spare *larger;
+
+    if (*spare != NULL && (*spare)->size >= size) {
+        return 0;
+    }
+    larger = malloc(sizeof(mqc_spare) + size);
+    if (larger == NULL) {
+        return -1;
+    }
+    larger->size = size;
+    free(*spare);
+    *spare = larger;
+    return 0;
+}
+
+/* Before a message of up to longest bytes is received; NULL with MemoryError. */
+static inline mqc_spare *
+mqc_spare_take(mqc_kept_spare *kept, size_t longest)
+{
+    mqc_spare *spare = mqc_spare_swap(kept, NULL);
+
+    if (mqc_spare_grow(&spare, longest + 4 * MQC_EXCEPTION) < 0) {
+        free(spare);
+        PyErr_NoMemory();
+        return NULL;
+    }
+    return spare;
+}
+
+/* Keep it for the next call. */
+static inline void
+mqc_spare_keep(mqc_kept_spare *kept, mqc_spare *spare)
+{
+    if (spare != NULL && spare->size > MQC_MOST_KEPT) {
+        free(spare);
+        spare = NULL;
+    }
+    free(mqc_spare_swap(kept, spare)); /* that of a call in another thread, or none */
+}
+
+/* Say whether what has just failed is worth another try: memory lacked, and there is more now. */
+static int
+mqc_give_back(mqc_spare **spare)
+{
+    if (*spare == NULL || !PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        return 0;
+    }
+    free(*spare);
+    *spare = NULL;
+    PyErr_Clear();
+    return 1;
+}
+
+/* The bytes of a message that was received. */
+static inline PyObject *
+mqc_bytes(const char *text, size_t size, mqc_spare **spare)
+{
+    PyObject *bytes;
+
+    do {
+        bytes = PyBytes_FromStringAndSize(text, (Py_ssize_t)size);
+    } while (bytes == NULL && mqc_give_back(spare));
+    return bytes;
+}
+
+/* (size, place) of a message that was received into a buffer. */
+static PyObject *
+mqc_size_and_place(size_t size, long place, mqc_spare **spare)
+{
+    PyObject *result;
+
+    do {
+        result = Py_BuildValue("nl", (Py_ssize_t)size, place);
+    } while (result == NULL && mqc_give_back(spare));
+    return result;
+}
+
 /* ***** serializers ***** */
 
 enum { MQC_CUSTOM, MQC_PICKLE, MQC_RAW };
@@ -785,21 +907,33 @@ mqc_encode(const mqc_state *state, const mqc_serializer *serializer, PyObject *i
 
 static PyObject *Queue_repr(PyObject *op); /* not a subclass's, which may fail or come back here */
 
-/* The DecodeError for a message that the serializer refused by raising cause. Where it cannot be
- * made, by lack of memory or at the limit of recursion, the cause itself carries the data. */
 static PyObject *
-mqc_decode_error(const mqc_state *state, PyObject *queue, PyObject *cause, PyObject *data,
-                 const char *place, long value)
+mqc_try_decode_error(const mqc_state *state, PyObject *queue, PyObject *cause, PyObject *data,
+                     const char *place, long value)
 {
     PyObject *args = Py_BuildValue("NOO", Queue_repr(queue), cause, data);
-    PyObject *kwargs = Py_BuildValue("{sl}", place, value);
+    PyObject *kwargs = args == NULL ? NULL : Py_BuildValue("{sl}", place, value);
     PyObject *exception = NULL;
 
-    if (args != NULL && kwargs != NULL) {
+    if (kwargs != NULL) {
         exception = PyObject_Call(state->decode_error, args, kwargs);
     }
     Py_XDECREF(args);
     Py_XDECREF(kwargs);
+    return exception;
+}
+
+/* The DecodeError for a message that the serializer refused by raising cause. Where it cannot be
+ * made, by lack of memory or at the limit of recursion, the cause itself carries the data. */
+static PyObject *
+mqc_decode_error(const mqc_state *state, PyObject *queue, PyObject *cause, PyObject *data,
+                 const char *place, long value, mqc_spare **spare)
+{
+    PyObject *exception;
+
+    do {
+        exception = mqc_try_decode_error(state, queue, cause, data, place, value);
+    } while (exception == NULL && mqc_give_back(spare));
     if (exception == NULL) {
         PyErr_Clear();
         exception = Py_NewRef(cause);
@@ -814,12 +948,14 @@ mqc_decode_error(const mqc_state *state, PyObject *queue, PyObject *cause, PyObj
  * that is no error of the serializer's (KeyboardInterrupt, SystemExit) stays what it is. */
 static void
 mqc_raise_decode(const mqc_state *state, PyObject *queue, PyObject *data, const char *place,
-                 long value)
+                 long value, mqc_spare **spare)
 {
     if (PyErr_ExceptionMatches(PyExc_Exception)) {
         PyObject *cause = mqc_take_exception();
-        mqc_raise_object(mqc_decode_error(state, queue, cause, data, place, value));
+        mqc_raise_object(mqc_decode_error(state, queue, cause, data, place, value, spare));
         Py_DECREF(cause);
+        free(*spare); /* the traceback needs memory, too */
+        *spare = NULL;
     }
 }
 
@@ -827,7 +963,7 @@ mqc_raise_decode(const mqc_state *state, PyObject *queue, PyObject *data, const 
  * through); place and value say where it stood. */
 static inline PyObject *
 mqc_decode(const mqc_state *state, const mqc_serializer *serializer, PyObject *queue,
-           PyObject *bytes, const char *place, long value)
+           PyObject *bytes, const char *place, long value, mqc_spare **spare)
 {
     PyObject *item;
 
@@ -836,29 +972,41 @@ mqc_decode(const mqc_state *state, const mqc_serializer *serializer, PyObject *q
     }
     item = PyObject_CallFunctionObjArgs(serializer->loads, bytes, NULL);
     if (item == NULL) {
-        mqc_raise_decode(state, queue, bytes, place, value);
+        mqc_raise_decode(state, queue, bytes, place, value, spare);
     }
     Py_DECREF(bytes);
     return item;
 }
 
-/* Message(item, place), taking over the item (NULL passes through). tuple's own __new__ spares
- * the call of the namedtuple's, which is written in Python. */
+/* tuple's own __new__ spares the call of the namedtuple's, which is written in Python. */
 static PyObject *
-mqc_message(const mqc_state *state, PyObject *item, long place)
+mqc_try_message(const mqc_state *state, PyObject *item, long place)
 {
     newfunc tuple_new = PyType_GetSlot(&PyTuple_Type, Py_tp_new);
-    PyObject *args, *message;
+    PyObject *args = Py_BuildValue("((Ol))", item, place);
+    PyObject *message;
 
-    if (item == NULL) {
-        return NULL;
-    }
-    args = Py_BuildValue("((Nl))", item, place);
     if (args == NULL) {
         return NULL;
     }
     message = tuple_new((PyTypeObject *)state->Message, args, NULL);
     Py_DECREF(args);
+    return message;
+}
+
+/* Message(item, place), taking over the item (NULL passes through). */
+static PyObject *
+mqc_message(const mqc_state *state, PyObject *item, long place, mqc_spare **spare)
+{
+    PyObject *message;
+
+    if (item == NULL) {
+        return NULL;
+    }
+    do {
+        message = mqc_try_message(state, item, place);
+    } while (message == NULL && mqc_give_back(spare));
+    Py_DECREF(item);
     return message;
 }
 
@@ -1294,7 +1442,20 @@ typedef struct {
     size_t most;     /* how many are wanted */
     size_t count, used, allocated;
     char *memory;
+    mqc_spare *spare;
 } mqc_inbox;
+
+/* Set aside what all messages need as objects, one more included, or as exceptions. */
+static int
+mqc_inbox_set_aside(mqc_inbox *inbox, size_t used)
+{
+    size_t wanted = 2 * used + (inbox->count + 4) * MQC_EXCEPTION;
+
+    if (inbox->spare != NULL && inbox->spare->size >= wanted) {
+        return 0;
+    }
+    return mqc_spare_grow(&inbox->spare, wanted + wanted / 2);
+}
 
 /* Make room for one more message. It uses malloc(3): the GIL is not held. */
 static mqc_slot *
@@ -1302,6 +1463,9 @@ mqc_inbox_reserve(mqc_inbox *inbox)
 {
     size_t wanted = inbox->used + sizeof(mqc_slot) + inbox->capacity;
 
+    if (mqc_inbox_set_aside(inbox, wanted) < 0) {
+        return NULL;
+    }
     if (wanted > inbox->allocated) {
         size_t allocated = wanted + wanted / 2;
         char *memory = realloc(inbox->memory, allocated);
@@ -1354,24 +1518,35 @@ typedef struct {
     PyObject *items;
     PyObject *failures; /* a DecodeError to each message that did not decode */
     PyObject *raised;   /* what to raise in the end: the first that went wrong */
+    mqc_spare **spare;
 } mqc_decoded;
 
-/* Keep the exception that is set, with the message that it cost (NULL where memory lacked). */
+/* Append to a list, which is made if there is none; -1 with an exception. */
+static int
+mqc_decoded_append(mqc_decoded *decoded, PyObject **list, PyObject *object)
+{
+    int result = -1;
+
+    do {
+        if (*list == NULL) {
+            *list = PyList_New(0);
+        }
+        if (*list != NULL) {
+            result = PyList_Append(*list, object);
+        }
+    } while (result < 0 && mqc_give_back(decoded->spare));
+    return result;
+}
+
+/* Keep the exception that is set, with the message that it cost. */
 static int
 mqc_decoded_fail(const mqc_state *state, mqc_decoded *decoded, PyObject *queue, PyObject *bytes,
                  const char *place, long value)
 {
     PyObject *cause = mqc_take_exception();
-    PyObject *failure = bytes == NULL ? Py_NewRef(cause)
-                                      : mqc_decode_error(state, queue, cause, bytes, place, value);
-    int result = -1;
+    PyObject *failure = mqc_decode_error(state, queue, cause, bytes, place, value, decoded->spare);
+    int result = mqc_decoded_append(decoded, &decoded->failures, failure);
 
-    if (decoded->failures == NULL) {
-        decoded->failures = PyList_New(0);
-    }
-    if (decoded->failures != NULL) {
-        result = PyList_Append(decoded->failures, failure);
-    }
     /* By its type, as an object may fail to say what its __class__ is. */
     if (!PyErr_GivenExceptionMatches(cause, PyExc_Exception)) { /* KeyboardInterrupt gets through */
         Py_XDECREF(decoded->raised);
@@ -1389,47 +1564,72 @@ static int
 mqc_decode_slot(const mqc_state *state, const mqc_serializer *serializer, PyObject *queue,
                 const mqc_slot *slot, const char *place, mqc_decoded *decoded)
 {
-    PyObject *bytes = PyBytes_FromStringAndSize(slot->text, (Py_ssize_t)slot->size);
-    PyObject *item = NULL;
+    PyObject *bytes = mqc_bytes(slot->text, slot->size, decoded->spare);
+    PyObject *item;
     int result;
 
-    if (bytes != NULL && serializer->kind == MQC_RAW) {
+    if (bytes == NULL) {
+        return -1;
+    }
+    if (serializer->kind == MQC_RAW) {
         item = Py_NewRef(bytes);
     }
-    else if (bytes != NULL) {
+    else {
         item = PyObject_CallFunctionObjArgs(serializer->loads, bytes, NULL);
     }
     if (item != NULL) {
-        result = PyList_Append(decoded->items, item);
+        result = mqc_decoded_append(decoded, &decoded->items, item);
         Py_DECREF(item);
     }
     else {
         result = mqc_decoded_fail(state, decoded, queue, bytes, place, slot->place);
     }
-    Py_XDECREF(bytes);
+    Py_DECREF(bytes);
     return result;
+}
+
+/* Raise the first exception, with the items and failures of the whole batch. */
+static void
+mqc_decoded_raise(const mqc_decoded *decoded)
+{
+    int result;
+
+    do {
+        result = PyObject_SetAttrString(decoded->raised, "items", decoded->items);
+        if (result == 0) {
+            result = PyObject_SetAttrString(decoded->raised, "failures", decoded->failures);
+        }
+    } while (result < 0 && mqc_give_back(decoded->spare));
+    if (result == 0) {
+        mqc_raise_object(Py_NewRef(decoded->raised));
+    }
+    free(*decoded->spare); /* the traceback needs memory, too */
+    *decoded->spare = NULL;
 }
 
 /* The list of all items of a batch. Where messages did not decode, the first one's DecodeError
  * is raised, with all the others' items and failures as its attributes: nothing is lost. */
 static PyObject *
 mqc_inbox_decode(const mqc_state *state, const mqc_serializer *serializer, PyObject *queue,
-                 const mqc_inbox *inbox, const char *place)
+                 mqc_inbox *inbox, const char *place)
 {
-    mqc_decoded decoded = {.items = PyList_New(0)};
+    mqc_decoded decoded = {.spare = &inbox->spare};
     const char *position = inbox->memory;
-    int result = decoded.items == NULL ? -1 : 0;
+    int result = 0;
 
+    do {
+        decoded.items = PyList_New(0);
+    } while (decoded.items == NULL && mqc_give_back(decoded.spare));
+    if (decoded.items == NULL) {
+        return NULL;
+    }
     for (size_t i = 0; i < inbox->count && result == 0; i++) {
         const mqc_slot *slot = (const mqc_slot *)position;
         result = mqc_decode_slot(state, serializer, queue, slot, place, &decoded);
         position += mqc_slot_length(slot);
     }
     if (result == 0 && decoded.raised != NULL) {
-        if (PyObject_SetAttrString(decoded.raised, "items", decoded.items) == 0 &&
-            PyObject_SetAttrString(decoded.raised, "failures", decoded.failures) == 0) {
-            mqc_raise_object(Py_NewRef(decoded.raised));
-        }
+        mqc_decoded_raise(&decoded);
         result = -1;
     }
     Py_XDECREF(decoded.failures);

@@ -48,6 +48,7 @@ typedef struct {
     mqc_gate gate;
     int id;
     mqc_manners manners;
+    mqc_kept_spare spare;
     pid_t maker;           /* the process that made this private queue; 0: it is not ours */
     unsigned long key;     /* 0 for a private queue */
     atomic_long max_bytes; /* as last seen; LONG_MAX where this user may not look */
@@ -277,8 +278,9 @@ typedef struct {
     size_t capacity;
     size_t most; /* how far it may grow */
     ssize_t size;
-    long type; /* asked for; what came is in buffer->type */
-    int flags; /* MSG_EXCEPT: any other type; MSG_COPY: type is a place, never sleep */
+    long type;         /* asked for; what came is in buffer->type */
+    int flags;         /* MSG_EXCEPT: any other type; MSG_COPY: type is a place, never sleep */
+    mqc_spare **spare; /* what is set aside for the bytes; NULL if none is needed */
 } incoming;
 
 /* The kernel keeps a message that is longer than the buffer: make room for it. */
@@ -292,6 +294,10 @@ grow(incoming *message)
         return EMSGSIZE;
     }
     capacity = capacity > message->most ? message->most : capacity;
+    if (message->spare != NULL &&
+        mqc_spare_grow(message->spare, capacity + 4 * MQC_EXCEPTION) < 0) {
+        return ENOMEM;
+    }
     buffer = malloc(sizeof(message_buffer) + capacity); /* not Python's: the GIL may be gone */
     if (buffer == NULL) {
         return ENOMEM;
@@ -809,6 +815,7 @@ Queue_dealloc(PyObject *op)
     }
     warn_left_behind(self);
     mqc_gate_unregister(&self->gate);
+    free(mqc_spare_swap(&self->spare, NULL));
     Queue_clear(op);
     release(op);
     Py_DECREF(type);
@@ -1127,7 +1134,7 @@ start_with_longest(Queue *self, incoming *message)
 /* The bytes of one message that is asked for. Never inlined: the buffer must be off the stack
  * while the serializer runs, which may get from a queue itself. */
 static Py_NO_INLINE PyObject *
-receive_bytes(Queue *self, int64_t patience, selection *wanted)
+receive_bytes(Queue *self, int64_t patience, selection *wanted, mqc_spare **spare)
 {
     union {
         message_buffer message; /* for the alignment */
@@ -1141,6 +1148,7 @@ receive_bytes(Queue *self, int64_t patience, selection *wanted)
         .most = INT_MAX, /* kernel.msgmax is an int */
         .type = wanted->type,
         .flags = wanted->flags,
+        .spare = spare,
     };
     PyObject *bytes = NULL;
 
@@ -1149,7 +1157,7 @@ receive_bytes(Queue *self, int64_t patience, selection *wanted)
     }
     if (receive(self, receive_attempt, &message, message.capacity > MQC_LARGE, patience, wanted,
                 message.flags & MSG_COPY ? "peek" : "get") == 0) {
-        bytes = PyBytes_FromStringAndSize(message.buffer->text, message.size);
+        bytes = mqc_bytes(message.buffer->text, (size_t)message.size, spare);
         wanted->type = message.buffer->type;
     }
     if (message.buffer != &scratch.message) {
@@ -1157,6 +1165,15 @@ receive_bytes(Queue *self, int64_t patience, selection *wanted)
         free(message.buffer);
     }
     return bytes;
+}
+
+/* Set aside what the longest message that may come needs, as far as is known. */
+static mqc_spare *
+take_spare(Queue *self)
+{
+    size_t longest = atomic_load_explicit(&self->longest, memory_order_relaxed);
+
+    return mqc_spare_take(&self->spare, longest > MQC_SCRATCH ? longest : MQC_SCRATCH);
 }
 
 /* A queue that could only be written to when it was opened may be readable by now, as its owner
@@ -1187,25 +1204,46 @@ look_again(Queue *self, selection *wanted)
 }
 
 static inline PyObject *
-get_item(Queue *self, int64_t patience, selection *wanted)
+get_decoded(Queue *self, int64_t patience, selection *wanted, mqc_spare **spare)
 {
     PyObject *bytes;
 
     if (atomic_load_explicit(&self->unseen, memory_order_relaxed) && look_again(self, wanted) < 0) {
         return NULL;
     }
-    bytes = receive_bytes(self, patience, wanted);
+    bytes = receive_bytes(self, patience, wanted, spare);
     return mqc_decode(&self->state->common, &self->serializer, (PyObject *)self, bytes, "msg_type",
-                      wanted->type);
+                      wanted->type, spare);
+}
+
+static PyObject *
+get_item(Queue *self, int64_t patience, selection *wanted)
+{
+    mqc_spare *spare = take_spare(self);
+    PyObject *item;
+
+    if (spare == NULL) {
+        return NULL;
+    }
+    item = get_decoded(self, patience, wanted, &spare);
+    mqc_spare_keep(&self->spare, spare);
+    return item;
 }
 
 /* An item with its type. */
 static PyObject *
 get_message(Queue *self, int64_t patience, selection *wanted)
 {
-    PyObject *item = get_item(self, patience, wanted);
+    mqc_spare *spare = take_spare(self);
+    PyObject *item, *message;
 
-    return mqc_message(&self->state->common, item, wanted->type);
+    if (spare == NULL) {
+        return NULL;
+    }
+    item = get_decoded(self, patience, wanted, &spare);
+    message = mqc_message(&self->state->common, item, wanted->type, &spare);
+    mqc_spare_keep(&self->spare, spare);
+    return message;
 }
 
 static int
@@ -1335,11 +1373,13 @@ get_items(Queue *self, size_t most, int64_t patience, selection *wanted)
         return NULL;
     }
     inbox.context = &receiving;
+    inbox.spare = mqc_spare_swap(&self->spare, NULL);
     if (receive(self, mqc_receive_batch, &inbox, 1, patience, wanted, "get") == 0) {
         items = mqc_inbox_decode(&self->state->common, &self->serializer, (PyObject *)self, &inbox,
                                  "msg_type");
     }
     free(inbox.memory);
+    mqc_spare_keep(&self->spare, inbox.spare);
     return items;
 }
 
@@ -1371,6 +1411,23 @@ receive_into(Queue *self, const Py_buffer *view, int64_t patience, selection *wa
         *size = message.size;
     }
     free(message.buffer);
+    return result;
+}
+
+static PyObject *
+get_into_view(Queue *self, const Py_buffer *view, int64_t patience, selection *wanted)
+{
+    mqc_spare *spare = mqc_spare_take(&self->spare, 0);
+    PyObject *result = NULL;
+    ssize_t size = 0;
+
+    if (spare == NULL) {
+        return NULL;
+    }
+    if (receive_into(self, view, patience, wanted, &size) == 0) {
+        result = mqc_size_and_place((size_t)size, wanted->type, &spare);
+    }
+    mqc_spare_keep(&self->spare, spare);
     return result;
 }
 
@@ -1612,10 +1669,9 @@ Queue_get_into(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
     Queue *self = (Queue *)op;
     PyObject *values[5] = {NULL};
     selection wanted = {0};
+    PyObject *result;
     Py_buffer view;
-    ssize_t size = 0;
     int64_t patience;
-    int result;
 
     if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
         mqc_read_patience(values[1], values[3], &patience) < 0 ||
@@ -1623,9 +1679,9 @@ Queue_get_into(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
         PyObject_GetBuffer(values[0], &view, PyBUF_WRITABLE) < 0) {
         return NULL;
     }
-    result = receive_into(self, &view, patience, &wanted, &size);
+    result = get_into_view(self, &view, patience, &wanted);
     PyBuffer_Release(&view);
-    return result < 0 ? NULL : Py_BuildValue("nl", (Py_ssize_t)size, wanted.type);
+    return result;
 }
 
 /* The next item of an iteration, which ends when the queue is closed or removed. */

@@ -131,7 +131,9 @@ class _Watch:
             self._handle = sysvmq.Queue.from_id(
                 self._id, serializer=sysvmq.RawSerializer, spin_us=0
             )
-            self._thread = threading.Thread(target=self._run, name=f"sysvmq-{self._id}", daemon=True)
+            self._thread = threading.Thread(
+                target=self._run, name=f"sysvmq-{self._id}", daemon=True
+            )
             self._thread.start()
         except (OSError, RuntimeError):  # the queue is gone; no thread may be started here
             self._ended = True

@@ -484,7 +484,7 @@ mqc_timer_arm(mqc_thread *thread, int64_t deadline)
             .sigev_notify = SIGEV_THREAD_ID,
             .sigev_signo = atomic_load(&mqc_signal),
         };
-        event.sigev_notify_thread_id = thread->tid;
+        event.sigev_notify_thread_id = (pid_t)thread->tid;
         if (syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &thread->timer) < 0) {
             return errno == EAGAIN ? ENOMEM : errno; /* EAGAIN has a meaning of its own here */
         }

@@ -1,0 +1,285 @@
+"""Carry out every line of operations.py many times, or with the memory running out at every place.
+
+`python -I endurance.py leaks TIMES` prints each operation that leaves something behind, and
+`python -I endurance.py nomemory` each that behaves badly when an allocation fails. Shared word for
+word by posixmq and sysvmq; test_leaks.py and test_nomemory.py read what is printed.
+
+What a release build of Python shows is enough to see a single forgotten Py_DECREF. Of an object
+made by the call: a block of Python's more, or bytes of malloc(3). Of an object that was there
+before: the references to all that the collector can reach, counted one by one, as
+sys.gettotalrefcount does in debug builds.
+"""
+
+import ctypes
+import faulthandler
+import gc
+import os
+import runpy
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from types import CodeType
+
+# --- leaks -------------------------------------------------------------------------------------------
+
+
+class Mallinfo2(ctypes.Structure):
+    """What mallinfo2(3) returns."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in [
+            "arena",
+            "ordblks",
+            "smblks",
+            "hblks",
+            "hblkhd",
+            "usmblks",
+            "fsmblks",
+            "uordblks",
+            "fordblks",
+            "keepcost",
+        ]
+    ]
+
+
+def heap():
+    """The bytes that malloc(3) has given out; 0 where the C library cannot tell."""
+    try:
+        mallinfo2 = ctypes.CDLL(None).mallinfo2  # glibc 2.33
+    except AttributeError:
+        return 0
+    mallinfo2.restype = Mallinfo2
+    seen = mallinfo2()
+    return seen.uordblks + seen.hblkhd
+
+
+IMMORTAL = 1 << 29  # objects that nobody counts have more
+
+
+def references():
+    """All references to all objects that can be reached."""
+    seen = {}
+    waiting = gc.get_objects()
+    waiting.append(thread_dictionary())
+    while waiting:
+        fresh = {}
+        for each in waiting:
+            if id(each) not in seen and id(each) not in fresh:
+                fresh[id(each)] = each
+        seen.update(fresh)
+        waiting = gc.get_referents(*fresh.values())
+        # The collector does not look into code: there lie the constants of the operations.
+        waiting += [each.co_consts for each in fresh.values() if type(each) is CodeType]
+    for own in (seen, fresh, waiting):
+        seen.pop(id(own), None)
+    return sum(count for count in map(sys.getrefcount, seen.values()) if count < IMMORTAL)
+
+
+def thread_dictionary():
+    """What extensions keep for this thread, out of the collector's sight."""
+    look = ctypes.pythonapi.PyThreadState_GetDict
+    look.restype = ctypes.c_void_p  # a borrowed reference, which py_object would take for a new one
+    return ctypes.cast(look(), ctypes.py_object).value
+
+
+def state():
+    """What a leak makes grow: references, Python's blocks, bytes of malloc, descriptors, queues."""
+    gc.collect()
+    # The order matters: what one of them allocates, the next must not see as new.
+    counted = references()
+    gc.collect()
+    descriptors = len(os.listdir("/proc/self/fd"))
+    return (
+        counted,
+        sys.getallocatedblocks(),
+        heap() // 16,
+        descriptors * 1_000_000,
+        kernel_queues() * 1_000_000,
+    )
+
+
+KINDS = ("references", "blocks", "16 bytes of malloc", "descriptors", "kernel queues")
+
+
+def perform(rig, operation, times):
+    """Carry an operation out, each time from the same state; it must end as the table says."""
+    call, raises, queue = operation.call, operation.raises, operation.queue
+    for _ in range(times):
+        try:
+            call(rig)
+        except raises:
+            pass
+        else:
+            assert not raises, "nothing was raised"
+        if queue:
+            rig.restore(queue)
+
+
+def leaks(rig, operation, times):
+    """Return what each call leaves behind: {kind: how many a call}, nothing where there is no leak."""
+    perform(rig, operation, 20)
+    before = state()
+    perform(rig, operation, times)
+    grown = [after - value for after, value in zip(state(), before, strict=True)]
+    return {
+        kind: value / times
+        for kind, value in zip(KINDS, grown, strict=True)
+        if value >= 0.8 * times
+    }
+
+
+def find_leaks(rig, operation, times):
+    """Say what leaks. Caches grow once, a leak grows every time: only what comes again counts."""
+    for number in (min(times, 1000), times) if times > 1000 else (times,):
+        found = leaks(rig, operation, number)
+        for _ in range(3):
+            if not found:
+                break
+            found = {k: v for k, v in leaks(rig, operation, number).items() if k in found}
+        if found:
+            return [f"leaks {amount:.2f} {kind} a call" for kind, amount in found.items()]
+    return []
+
+
+# --- allocation failures ------------------------------------------------------------------------------
+
+PLACES = 20_000  # more allocations than any operation makes
+COUNTS = (1, 3)  # how many fail in a row
+
+
+def attempt(rig, operation, start, count):
+    """Carry an operation out while count allocations fail, the first of them number start.
+
+    Return what it raised, and whether it ended before so many were made.
+    """
+    from _testcapi import remove_mem_hooks, set_nomemory
+
+    raised, ended = None, False
+    call = operation.call
+    set_nomemory(start, start + count)
+    try:
+        call(rig)
+    except BaseException as error:
+        raised = error
+    try:
+        ctypes.create_string_buffer(1000)
+    except MemoryError:
+        ended = True  # the failure was still to come
+    remove_mem_hooks()
+    return raised, ended
+
+
+# Where the frame object for a traceback cannot be made, Python 3.11 and 3.12 lose the exception.
+# What an extension's function loses reads otherwise: <method 'put' of ...> returned NULL ...
+LOST_BY_PYTHON = ("error return without exception set", "<function ", "execution of module")
+
+
+def is_excused(error):
+    """Whether an exception is a MemoryError, or what Python makes of one, or what comes of either."""
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return True
+        if isinstance(error, SystemError) and str(error).startswith(LOST_BY_PYTHON):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def judge(rig, operation, raised, before):
+    """Return what was wrong with the end of an operation: words, or None."""
+    wanted = operation.raises or ()
+    if raised is None and wanted:
+        return "nothing was raised"
+    if raised is not None and not isinstance(raised, wanted) and not is_excused(raised):
+        return "raised " + "".join(traceback.format_exception_only(raised)).strip()
+    if operation.queue and operation.messages:
+        moved = rig.level(operation.queue) - before
+        done = operation.messages
+        kept = getattr(raised, "data", None) or getattr(raised, "items", None) is not None
+        if raised is None and moved != done:
+            return f"returned, and {moved} messages have come"
+        if type(raised) in (MemoryError, SystemError) and moved == operation.messages == -1:
+            return None  # a message that is received has no place to go: see MemoryError in get
+        if raised is not None and moved != 0 and not kept and not operation.partial:
+            return f"raised {type(raised).__name__}, and {moved} messages have come"
+    return None
+
+
+def find_failures(rig, operation):
+    """Let every allocation of an operation fail, alone and with some that follow it.
+
+    Not with all that follow: Python itself does not outlive that everywhere.
+    """
+    found = {}
+    for count in COUNTS:
+        limit = PLACES
+        number = 0
+        while (number := number + 1) < limit:
+            before = rig.level(operation.queue) if operation.queue else 0
+            raised, ended = attempt(rig, operation, number, count)
+            if ended and limit == PLACES:
+                limit = number + 5  # it needs no more than this; caches come and go
+            words = judge(rig, operation, raised, before)
+            del raised
+            if words:
+                found.setdefault(words, f"allocations {number} to {number + count - 1} fail")
+            rig.tidy()
+            if operation.queue:
+                rig.restore(operation.queue)
+    return [f"{words} ({where})" for words, where in found.items()]
+
+
+def nomemory(rig, operation):
+    """Say what is wrong when allocations fail; nothing may be left behind either."""
+    perform(rig, operation, 3)
+    find_failures(rig, operation)
+    gc.collect()
+    before = state()[3:]
+    found = find_failures(rig, operation)
+    gc.collect()
+    for kind, was, value in zip(KINDS[3:], before, state()[3:], strict=True):
+        if value > was:
+            found.append(f"leaves {(value - was) // 1_000_000} {kind} behind")
+    return found
+
+
+# --- the run ----------------------------------------------------------------------------------------
+
+LIMIT_S = 600  # for one operation: it hangs
+
+
+def main():
+    global kernel_queues
+    faulthandler.enable()
+    what, *numbers = sys.argv[1:]
+    table = runpy.run_path(str(Path(__file__).with_name("operations.py")))
+    kernel_queues = table["kernel_queues"]
+    if what == "nomemory":  # what cannot be raised is no finding
+        sys.unraisablehook = threading.excepthook = lambda *_: None
+    done = findings = 0
+    with table["Rig"]() as rig:
+        for name, operation in table["operations"](rig).items():
+            if operation.only not in ("", what):
+                continue
+            started = time.monotonic()
+            faulthandler.dump_traceback_later(LIMIT_S, exit=True)
+            print("...", name, file=sys.stderr, end=" ", flush=True)
+            if what == "leaks":
+                times = max(300, int(numbers[0]) // operation.cost)
+                found = find_leaks(rig, operation, times)
+            else:
+                times = 1
+                found = nomemory(rig, operation)
+            print(f"{times} times, {time.monotonic() - started:.2f} s", file=sys.stderr)
+            done += times
+            findings += len(found)
+            for words in found:
+                print(f"{name}: {words}", flush=True)
+    print(f"{done} operations, {findings} findings")
+
+
+if __name__ == "__main__":
+    main()
