@@ -1751,16 +1751,16 @@ static int
 watch_attempt(void *context, int may_sleep)
 {
     watching *watch = context;
-    int flags = watch->flags | (may_sleep ? 0 : IPC_NOWAIT);
+    int flags = watch->flags | (MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT);
 
     watch->empty.type = 0;
-    if (msgrcv(watch->id, &watch->empty, 0, watch->type, flags) == 0 || errno == E2BIG) {
+    if (system_receive(watch->id, &watch->empty, 0, watch->type, flags) == 0 || errno == E2BIG) {
         return 0;
     }
     if (errno == ENOMSG) {
         return EAGAIN;
     }
-    return errno == EINVAL ? EIDRM : errno;
+    return removed_or(errno);
 }
 
 PyDoc_STRVAR(Queue_watch_doc,
