@@ -1760,7 +1760,7 @@ watch_attempt(void *context, int may_sleep)
     if (errno == ENOMSG) {
         return EAGAIN;
     }
-    return errno == EINVAL ? EIDRM : errno;
+    return removed_or(errno);
 }
 
 PyDoc_STRVAR(Queue_watch_doc,
