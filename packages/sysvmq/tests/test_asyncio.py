@@ -551,6 +551,7 @@ def raw(key):
 
 async def take_by_thread(q, *types):
     """Have the thread take empty messages, of which nobody knows."""
+
     async def until(true):
         while not true():
             await asyncio.sleep(0.001)
