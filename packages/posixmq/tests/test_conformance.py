@@ -527,6 +527,20 @@ def test_a_waiting_reader_goes_before_the_request_which_stays(q, told, backgroun
     until(lambda: told.calls == [1])
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="with one CPU nobody spins")
+def test_a_reader_that_still_spins_is_none_to_the_kernel(make, told, background, until, asleep):
+    q = make(spin_us=1_000_000)
+    q.notify(told)
+    reader = background(q.get)
+    time.sleep(0.01)
+    if asleep(reader.task):
+        pytest.skip("the spin was over before the message")
+    q.put("for the reader")
+    assert reader.result() == "for the reader"
+    until(lambda: told.calls == [1])
+    assert q.stat().notify_pid == 0
+
+
 def test_a_signal_tells_who_sent_the_message(run_script, name):
     run_script(
         """
