@@ -1907,7 +1907,7 @@ PyDoc_STRVAR(Queue_notify_doc,
              ":raises TypeError: target is none of these\n"
              "\n"
              "The kernel tells once, and only when a message finds the queue empty and nobody\n"
-             "waiting in get(). Therefore a callback (or what a signal leads to) asks again\n"
+             "asleep in get(). Therefore a callback (or what a signal leads to) asks again\n"
              "first and then takes all there is; what comes later is told of anew::\n"
              "\n"
              "    def take_all():\n"
