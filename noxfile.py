@@ -404,6 +404,7 @@ def tests_meta(session: nox.Session) -> None:
         "packages/ipcqueue-meta/README.md",
         "README.md",
         "docs/tutorial.md",
+        "docs/kernel.md",
         *HOWTOS,
     )
 
