@@ -645,6 +645,15 @@ def test_removal_before_a_batch_sends_none(q, remove):
     assert (caught.value.errno, caught.value.count) == (QueueError.INVALID_DESCRIPTOR, 0)
 
 
+@pytest.mark.parametrize("options", [{}, {"block": False}, {"timeout": 60}], ids=str)
+def test_removal_before_get_many_is_told(q, remove, options):
+    q.put("lost")
+    remove(q.id)
+    with pytest.raises(QueueError, match="has been removed") as caught:
+        q.get_many(**options)
+    assert caught.value.errno == QueueError.INVALID_DESCRIPTOR
+
+
 def test_detach_at_any_moment_of_a_batch_loses_nothing(small, fresh_key, thread):
     for number in range(60):
         key = fresh_key()
