@@ -148,6 +148,8 @@ try:
     fail_malloc(16385)
     assert isinstance(error_of(q.put, data), MemoryError)
     assert q.qsize() == 0
+    q.put(b"short")
+    assert q.get() == b"short"  # what a short message needs is set aside from now on
     q.put(data)
     fail_malloc(16385)  # while the buffer grows
     assert error_of(q.get).errno == QueueError.NO_SYSTEM_RESOURCES
