@@ -404,7 +404,7 @@ def operations(rig):
         ),
         "get_into": op(lambda r: r.raw.get_into(BUFFER), (), "raw", -1, 3, "get_into"),
         "get_into: too short": op(
-            lambda r: r.raw.get_into(bytearray(8)), QueueError, "raw", 0, 5, "get_into"
+            lambda r: r.raw.get_into(bytearray(1)), QueueError, "raw", 0, 5, "get_into"
         ),
         "get_into: not writable": op(
             lambda r: r.raw.get_into(b"x" * 256), (TypeError, BufferError), "raw", needs="get_into"
