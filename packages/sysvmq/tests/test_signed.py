@@ -113,3 +113,11 @@ def test_a_bytearray_key_may_be_wiped_afterwards():
 
 def test_the_key_is_not_shown():
     assert KEY.decode() not in repr(SignedSerializer(KEY))
+
+
+@pytest.mark.parametrize("inner", [PickleSerializer, json], ids=["class", "module"])
+def test_a_queue_takes_it_along_when_it_is_pickled(key, inner):
+    with Queue(key, serializer=SignedSerializer(KEY, inner)) as q:
+        q.put([1])
+        with pickle.loads(pickle.dumps(q)) as copy:
+            assert copy.get() == [1]

@@ -108,6 +108,18 @@ class SignedSerializer:
 
         return hmac.digest(self._key, payload, "sha256")
 
+    # A queue takes its serializer along when it is pickled, and pickle takes no module.
+    def __reduce__(self) -> "tuple[Any, ...]":
+        if isinstance(self._inner, type(_pickle)):
+            return _sign_by_module, (type(self), self._key, self._inner.__name__)
+        return type(self), (self._key, self._inner)
+
+
+def _sign_by_module(kind: "type[SignedSerializer]", key: bytes, name: str) -> "SignedSerializer":
+    import importlib
+
+    return kind(key, importlib.import_module(name))
+
 
 def runs_code(serializer: object) -> bool:
     """Say whether *serializer* may run code that a message holds.
