@@ -194,7 +194,7 @@ def test_every_parameter_may_be_given_by_keyword(raw):
 
 @pytest.mark.parametrize("size", [0, 1, SIZE - 1])
 @pytest.mark.parametrize("options", [{}, {"timeout": 60}, {"block": False}], ids=str)
-def test_a_message_longer_than_the_buffer_stays(raw, size, options):
+def test_what_is_longer_than_the_buffer_stays(raw, size, options):
     raw.put(b"x" * SIZE, msg_type=3)
     raw.put(b"", msg_type=4)
     buffer = bytearray(b"-" * size)
