@@ -127,7 +127,7 @@ def leaks(rig, operation, times):
     return {
         kind: value / times
         for kind, value in zip(KINDS, grown, strict=True)
-        if value >= 0.8 * times
+        if value >= 0.6 * times
     }
 
 

@@ -293,7 +293,7 @@ def operations(rig):
         "unlink: never opened": op(lambda r: r.blank.unlink(), QueueError, cost=5),
         "with: closed": op(lambda r: r.closed.__enter__(), QueueError, cost=5),
         "new and drop": op(lambda r: Queue.__new__(Queue)),
-        "the module anew": op(reload_module, cost=1000),
+        "the module anew": op(reload_module, cost=200),
         # put
         "put": op(lambda r: r.q.put(ITEM), (), "q", 1, 2),
         "put raw": op(lambda r: r.raw.put(b"raw"), (), "raw", 1, 2),

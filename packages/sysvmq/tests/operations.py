@@ -301,7 +301,7 @@ def operations(rig):
         "removed: get": op(lambda r: removed(r, "get"), QueueError, cost=10),
         "removed: qsize": op(lambda r: removed(r, "qsize"), QueueError, cost=10),
         "removed: close": op(lambda r: removed(r, "close"), cost=10),
-        "the module anew": op(reload_module, cost=1000),
+        "the module anew": op(reload_module, cost=200),
         # put
         "put": op(lambda r: r.q.put(ITEM), (), "q", 1, 2),
         "put raw": op(lambda r: r.raw.put(b"raw"), (), "raw", 1, 2),
