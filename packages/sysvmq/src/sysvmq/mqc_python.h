@@ -615,6 +615,9 @@ mqc_spare_take(mqc_kept_spare *kept, size_t longest)
 {
     mqc_spare *spare = mqc_spare_swap(kept, NULL);
 
+    if (spare != NULL && spare->size >= longest + 4 * MQC_EXCEPTION) {
+        return spare;
+    }
     if (mqc_spare_grow(&spare, longest + 4 * MQC_EXCEPTION) < 0) {
         free(spare);
         PyErr_NoMemory();
@@ -631,7 +634,10 @@ mqc_spare_keep(mqc_kept_spare *kept, mqc_spare *spare)
         free(spare);
         spare = NULL;
     }
-    free(mqc_spare_swap(kept, spare)); /* that of a call in another thread, or none */
+    spare = mqc_spare_swap(kept, spare);
+    if (spare != NULL) { /* that of a call in another thread */
+        free(spare);
+    }
 }
 
 /* Say whether what has just failed is worth another try: memory lacked, and there is more now. */
