@@ -437,6 +437,15 @@ def soak(session: nox.Session) -> None:
     run_outside(session, "python", "-I", ROOT / "faults/soak.py", *session.posargs)
 
 
+@nox.session(python=BUILD_PYTHON, requires=["build"])
+def fuzz(session: nox.Session) -> None:
+    """Drive real queues beside a model, and with any arguments (`-- --minutes 30`; else half of one)."""
+    session.install("--only-binary=hypothesis", "hypothesis")
+    session.install("--only-binary=:all:", "atheris", success_codes=[0, 1])  # it says if it lacks
+    install_wheels(session, *SIBLINGS)
+    run_outside(session, "python", "-I", ROOT / "fuzz/run.py", *session.posargs)
+
+
 # ------------------------------------------------------------------------ other systems
 
 # What `zig cc` compiles for: musl, 32 bits, FreeBSD, macOS. None of it is run.
