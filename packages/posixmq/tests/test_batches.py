@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from posixmq import DecodeError, QueueError, RawSerializer
+from posixmq import DecodeError, Queue, QueueError, RawSerializer
 
 MESSAGES = int(os.environ.get("POSIXMQ_TEST_MESSAGES", "12000"))
 
@@ -1030,3 +1030,24 @@ def test_batches_leak_nothing(make, name, growth):
     blocks, memory = growth(work, 200)
     assert blocks < 180, "one a round would be 200"
     assert memory < 500_000
+
+
+def test_what_the_serializer_raises_keeps_its_context(name):
+    class Refusing:
+        @staticmethod
+        def dumps(item):
+            try:
+                raise LookupError("inner")
+            except LookupError:
+                raise ValueError("outer")  # noqa: B904: its context is what counts
+
+        loads = staticmethod(bytes)
+
+    with Queue(name, 5, 100, serializer=Refusing) as q:
+        try:
+            raise OSError("handled")
+        except OSError:
+            with pytest.raises(ValueError) as caught:
+                q.put_many([1])
+        assert isinstance(caught.value.__context__, LookupError)
+        assert caught.value.count == 0

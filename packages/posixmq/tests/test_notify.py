@@ -482,3 +482,21 @@ with posixmq.Queue({name!r}, 2, 64) as q:
         """,
         code,
     )
+
+
+def test_a_signal_handler_may_ask_while_its_thread_is_asking(make, name, monkeypatch):
+    """It may come at any moment, also while notify() holds its lock."""
+    from posixmq import _notify
+
+    q, other = make(name), make(name + "-2")
+    tokens = _notify.secrets.token_bytes
+
+    def interrupted(size):
+        monkeypatch.setattr(_notify.secrets, "token_bytes", tokens)
+        other.notify(print)  # as a handler would, in this very thread
+        return tokens(size)
+
+    monkeypatch.setattr(_notify.secrets, "token_bytes", interrupted)
+    q.notify(print)
+    q.notify(None)
+    other.notify(None)

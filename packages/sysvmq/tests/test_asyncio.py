@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import itertools
+import os
 import pickle
 import queue
 import random
@@ -784,3 +785,22 @@ def test_after_fork_the_child_waits_for_itself(key, spawn):
         key,
     )
     child.finish()
+
+
+def test_what_the_thread_has_taken_stays_with_the_parent_of_a_fork(key):
+    q = Queue(key, serializer=sysvmq.RawSerializer)
+    q._watch.taken.append(7)  # as the thread does with a message of no bytes
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            with pytest.raises(queue.Empty):
+                q.get_nowait()
+            q.detach()
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert q.queue.empty()
+    assert q.get_nowait() == b""
+    q.close()

@@ -1136,3 +1136,24 @@ def test_batches_leak_nothing(make, growth):
                     call()
 
     assert growth(work) < 100
+
+
+def test_what_the_serializer_raises_keeps_its_context(key):
+    class Refusing:
+        @staticmethod
+        def dumps(item):
+            try:
+                raise LookupError("inner")
+            except LookupError:
+                raise ValueError("outer")  # noqa: B904: its context is what counts
+
+        loads = staticmethod(bytes)
+
+    with Queue(key, serializer=Refusing) as q:
+        try:
+            raise OSError("handled")
+        except OSError:
+            with pytest.raises(ValueError) as caught:
+                q.put_many([1])
+        assert isinstance(caught.value.__context__, LookupError)
+        assert caught.value.count == 0

@@ -33,7 +33,10 @@ class _Listener:
         self.most = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2048
         try:
             threading.Thread(target=self._listen, name="posixmq notify", daemon=True).start()
-        except RuntimeError:  # no thread can be had, or no daemon in a subinterpreter
+        except (
+            RuntimeError,
+            MemoryError,
+        ):  # no thread can be had, or no daemon in a subinterpreter
             self.socket.close()
             raise
 
@@ -41,7 +44,7 @@ class _Listener:
         while True:
             try:
                 cookie, (sender, _) = self.socket.recvfrom(_COOKIE_BYTES)
-            except OSError:
+            except (OSError, MemoryError):
                 if self.socket.fileno() >= 0 and _is_open(self.socket):
                     continue
                 _replace(self)  # somebody closed all descriptors of the process
@@ -73,7 +76,7 @@ def _run(callback: Callable[[], object]) -> None:
             )
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal handler may ask while this thread does
 _listener: _Listener | None = None
 
 
@@ -82,7 +85,8 @@ def expect(callback: Callable[[], object]) -> tuple[int, bytes]:
     global _listener
     with _lock:
         if _listener is None:
-            _listener = _start()
+            started = _start()
+            _listener = _listener or started  # a handler may have been faster
         if len(_listener.callbacks) >= _listener.most:
             raise system_error(
                 errno.ENOSPC,
@@ -122,7 +126,7 @@ def _replace(listener: _Listener) -> None:
 def _start_anew() -> None:
     """Forget in the child of a fork what the parent has asked for, and do not read its socket."""
     global _listener, _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     if _listener is not None:
         _listener.socket.close()
         _listener = None

@@ -148,10 +148,16 @@ system_getattr(int fd, struct mq_attr *attributes)
 
 /* statx(2), whose layout is the same everywhere and which needs no newer glibc than mq_open. */
 #ifndef SYS_statx
-#if defined(__x86_64__)
+#if defined(__x86_64__) && defined(__LP64__)
 #define SYS_statx 332
-#else
+#elif defined(__aarch64__) || defined(__riscv)
 #define SYS_statx 291
+#elif defined(__i386__) || defined(__powerpc64__)
+#define SYS_statx 383
+#elif defined(__arm__)
+#define SYS_statx 397
+#else
+#error "these headers lack SYS_statx: those of Linux 4.11 or newer are needed"
 #endif
 #endif
 

@@ -49,7 +49,7 @@ class _Watch:
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, queue: posixmq.Queue[Any], lock: threading.Lock
+        self, loop: asyncio.AbstractEventLoop, queue: posixmq.Queue[Any], lock: threading.RLock
     ) -> None:
         self.loop = loop
         self.getters = Line(loop, self._watch_readable, queue.spin_us)
@@ -75,8 +75,12 @@ class _Watch:
                 with contextlib.suppress(OSError):
                     self._fd = os.open(f"/proc/self/fd/{fd}", access | os.O_NONBLOCK)
                     return True
-            self._fd = os.dup(fd)
-        return True
+            try:
+                self._fd = os.dup(fd)
+            except OSError:
+                if not queue.closed:  # by .queue, in another thread
+                    raise
+        return self._fd >= 0
 
     def _watch_readable(self) -> None:
         if self._reading:
@@ -161,7 +165,8 @@ class Queue(Generic[_T]):
     def _adopt(self, queue: posixmq.Queue[_T]) -> None:
         self.queue = queue
         self._watches: dict[asyncio.AbstractEventLoop, _Watch] = {}
-        self._lock = threading.Lock()  # between close() and opening a descriptor for a loop
+        # Between close() and opening a descriptor for a loop; a signal handler may close, too.
+        self._lock = threading.RLock()
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__qualname__} over {self.queue!r}>"
@@ -298,7 +303,7 @@ class Queue(Generic[_T]):
         with self._lock:
             self.queue.close()
             watches, self._watches = self._watches, {}
-        for loop, watch in watches.items():
+        for loop, watch in list(watches.items()):
             if loop is _running_loop():
                 watch.close()
                 continue

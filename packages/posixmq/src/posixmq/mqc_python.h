@@ -177,6 +177,14 @@ mqc_take_exception(void)
     return exception;
 }
 
+/* Raise the exception that was taken, as it was: PyErr_SetObject would change its __context__. */
+static void
+mqc_raise_again(PyObject *exception)
+{
+    PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(exception)), exception,
+                  PyException_GetTraceback(exception));
+}
+
 /* Raise an exception object, whose reference is taken over; NULL leaves what is raised. */
 static void
 mqc_raise_object(PyObject *exception)
@@ -222,7 +230,8 @@ mqc_raise(const char *operation, int error, PyObject *queue, PyObject *detail)
     if (exception == NULL &&
         (PyErr_ExceptionMatches(PyExc_MemoryError) || PyErr_ExceptionMatches(PyExc_OSError) ||
          PyErr_ExceptionMatches(PyExc_ImportError) ||
-         PyErr_ExceptionMatches(PyExc_RuntimeError))) { /* no stack, no lock for a file */
+         PyErr_ExceptionMatches(PyExc_AttributeError) || /* a signal handler within the import */
+         PyErr_ExceptionMatches(PyExc_RuntimeError))) {  /* no stack, no lock for a file */
         exception = mqc_plain_error(operation, error);
     }
     mqc_raise_object(exception);
@@ -307,7 +316,7 @@ mqc_end_iteration(void)
     }
     else {
         PyErr_Clear();
-        mqc_raise_object(exception);
+        mqc_raise_again(exception);
     }
     Py_XDECREF(number);
 }
@@ -1364,7 +1373,7 @@ mqc_note_count(size_t count)
         PyErr_Clear(); /* it is more important what happened */
     }
     Py_XDECREF(number);
-    mqc_raise_object(exception);
+    mqc_raise_again(exception);
 }
 
 static int
@@ -1607,7 +1616,7 @@ mqc_decoded_raise(const mqc_decoded *decoded)
         }
     } while (result < 0 && mqc_give_back(decoded->spare));
     if (result == 0) {
-        mqc_raise_object(Py_NewRef(decoded->raised));
+        mqc_raise_again(Py_NewRef(decoded->raised));
     }
     free(*decoded->spare); /* the traceback needs memory, too */
     *decoded->spare = NULL;

@@ -77,6 +77,13 @@ class _Watch:
         self._selection: _Selection | None = None  # that the thread watches
         self._ended = False
 
+    def _leave_to_parent(self) -> None:
+        """In the child of a fork: the thread, and what it has taken, are the parent's."""
+        if self._process != os.getpid():
+            self.taken.clear()
+            self._lines.clear()
+            self._begin()
+
     # In the loops' threads
 
     def line(self, selection: _Selection | None) -> Line:
@@ -85,9 +92,7 @@ class _Watch:
         return self._lines.get((loop, selection)) or self._new_line(loop, selection)
 
     def _new_line(self, loop: asyncio.AbstractEventLoop, selection: _Selection | None) -> Line:
-        if self._process != os.getpid():  # fork left the thread behind
-            self._lines.clear()
-            self._begin()
+        self._leave_to_parent()
         if len(self._lines) >= self._most_lines:
             self._drop_lines(loop)
         timer: asyncio.TimerHandle | None = None
@@ -140,6 +145,7 @@ class _Watch:
 
     def take(self, msg_type: int, exclude: bool) -> int:
         """Return the type of a fitting message among those taken, which it leaves; 0 for none."""
+        self._leave_to_parent()
         with self._change:
             if exclude:
                 fitting = [one for one in self.taken if one != msg_type]
@@ -154,6 +160,7 @@ class _Watch:
 
     def stop(self, give_back: bool = True) -> None:
         """End the thread and let everybody try, one after the other. In any thread."""
+        self._leave_to_parent()
         with self._change:
             self._ended = True
             self._change.notify()
@@ -188,7 +195,7 @@ class _Watch:
             try:
                 assert self._handle is not None
                 empty = self._handle._watch(*selection)
-            except OSError:  # removed or detached, which those who wait find out by trying
+            except (OSError, MemoryError):  # removed or detached: who waits finds out by trying
                 self._ended = True
             with self._change:
                 if empty:
