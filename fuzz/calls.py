@@ -39,7 +39,7 @@ def take_into(queue: Any, size: int, **how: Any) -> tuple[int, int, bytes]:
     """get_into a buffer of that size, and show what lies in it."""
     buffer = bytearray(b"\xa5" * size)
     taken, mark = queue.get_into(buffer, **how)
-    if set(buffer[taken:]) > {0xA5}:
+    if set(buffer[taken:]) - {0xA5}:
         raise AssertionError("get_into wrote behind the message")
     return taken, mark, bytes(buffer[:taken])
 

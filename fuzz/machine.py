@@ -125,14 +125,16 @@ class Machine(RuleBasedStateMachine):
         self.handles: list[Handle] = []
 
     def teardown(self) -> None:
-        for handle in self.handles:
-            handle.call("close")
-            handle.drop()
-        self.clean()
-        gc.collect()
         faulthandler.cancel_dump_traceback_later()
-        assert len(os.listdir("/proc/self/fd")) == self.descriptors
-        assert self.helper.ask("count", 0) == self.theirs
+        try:
+            for handle in self.handles:
+                handle.call("close")
+                handle.drop()
+            gc.collect()
+            assert len(os.listdir("/proc/self/fd")) == self.descriptors
+            assert self.helper.ask("count", 0) == self.theirs
+        finally:
+            self.clean()
 
     def clean(self) -> None:
         raise NotImplementedError
@@ -324,7 +326,8 @@ class PosixMachine(Machine):
     def clean(self) -> None:
         for name, kernel in self.names.items():
             if kernel is not None:
-                posixmq.unlink(name)
+                with contextlib.suppress(posixmq.QueueError):  # as after a finding
+                    posixmq.unlink(name)
 
     def facts(self, kernel: Kernel) -> dict[str, Any]:
         assert isinstance(kernel, PosixKernel)
