@@ -1039,7 +1039,7 @@ def test_what_the_serializer_raises_keeps_its_context(name):
             try:
                 raise LookupError("inner")
             except LookupError:
-                raise ValueError("outer")  # noqa: B904: its context is what counts
+                raise ValueError("outer")  # noqa: B904 - its context is what counts
 
         loads = staticmethod(bytes)
 

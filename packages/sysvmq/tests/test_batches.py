@@ -1145,7 +1145,7 @@ def test_what_the_serializer_raises_keeps_its_context(key):
             try:
                 raise LookupError("inner")
             except LookupError:
-                raise ValueError("outer")  # noqa: B904: its context is what counts
+                raise ValueError("outer")  # noqa: B904 - its context is what counts
 
         loads = staticmethod(bytes)
 
