@@ -148,7 +148,7 @@ system_getattr(int fd, struct mq_attr *attributes)
 
 /* statx(2), whose layout is the same everywhere and which needs no newer glibc than mq_open. */
 #ifndef SYS_statx
-#if defined(__x86_64__) && defined(__LP64__)
+#if defined(__x86_64__) && !defined(__ILP32__)
 #define SYS_statx 332
 #elif defined(__aarch64__) || defined(__riscv)
 #define SYS_statx 291
