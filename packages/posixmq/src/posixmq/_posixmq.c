@@ -42,18 +42,13 @@ typedef struct {
 } module_state;
 
 typedef struct {
-    PyObject_HEAD
-    module_state *state; /* the type keeps the module alive, and the module its state */
-    mqc_gate gate;
-    mqc_manners manners;
-    mqc_kept_spare spare;
+    mqc_queue base;
     atomic_int fd; /* -1 unless open */
     int access;    /* O_RDWR, O_RDONLY or O_WRONLY */
     long maxsize;
     long maxmsgsize; /* 0 until the queue is open */
     uint64_t device; /* with the inode, which queue this is */
     uint64_t inode;
-    mqc_serializer serializer;
     PyObject *name; /* NULL for an anonymous queue */
     PyObject *weakrefs;
 } Queue;
@@ -490,20 +485,6 @@ look_behind(opened_queue *opened)
     return system_status(opened->fd, &opened->status);
 }
 
-static int
-open_and_look(const char *name, const open_request *request, opened_queue *opened)
-{
-    int error = open_queue(name, request, opened);
-
-    if (error == 0) {
-        error = look_behind(opened);
-        if (error != 0) {
-            close(opened->fd);
-        }
-    }
-    return error;
-}
-
 /* Create a queue that nobody else can find: its name, which no other process guesses in time,
  * is gone before this returns. */
 static int
@@ -518,14 +499,8 @@ create_nameless(const open_request *request, opened_queue *opened)
                        atomic_fetch_add(&created, 1), (unsigned long long)mqc_now());
         error = create_queue(name, request, &opened->fd);
     } while (error == EEXIST);
-    if (error != 0) {
-        return error;
-    }
-    system_unlink(name);
-    opened->created = 1;
-    error = look_behind(opened);
-    if (error != 0) {
-        close(opened->fd);
+    if (error == 0) {
+        system_unlink(name);
     }
     return error;
 }
@@ -596,9 +571,9 @@ Queue_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwa
     }
     self = (Queue *)allocate(type, 0);
     if (self != NULL) {
-        self->state = state;
+        self->base.state = &state->common;
         self->fd = -1;
-        mqc_gate_register(&self->gate);
+        mqc_gate_register(&self->base.gate);
     }
     return (PyObject *)self;
 }
@@ -671,9 +646,9 @@ install(Queue *self, const opened_queue *opened, const mqc_serializer *serialize
     self->maxmsgsize = opened->attributes.mq_msgsize;
     self->device = (uint64_t)opened->status.major << 32 | opened->status.minor;
     self->inode = opened->status.inode;
-    self->serializer = *serializer;
+    self->base.serializer = *serializer;
     self->name = name;
-    mqc_gate_open(&self->gate);
+    mqc_gate_open(&self->base.gate);
 }
 
 /* Open the queue by its encoded name, or one without a name where that is NULL. Returns 0, an
@@ -681,15 +656,20 @@ install(Queue *self, const opened_queue *opened, const mqc_serializer *serialize
 static int
 open_warily(const char *name, const open_request *request, int wary, opened_queue *opened)
 {
-    int error =
-        name == NULL ? create_nameless(request, opened) : open_and_look(name, request, opened);
+    int error = name == NULL ? create_nameless(request, opened) : open_queue(name, request, opened);
 
+    if (error != 0) {
+        return error;
+    }
+    error = look_behind(opened);
     if (error == 0 && wary && is_untrusted(opened)) {
         if (opened->created && name != NULL) {
             system_unlink(name);
         }
+        error = MQC_UNTRUSTED;
+    }
+    if (error != 0) {
         close(opened->fd);
-        return MQC_UNTRUSTED;
     }
     return error;
 }
@@ -710,7 +690,7 @@ set_up(Queue *self, PyObject *name, const char *encoded, const open_request *req
             return -1;
         }
     }
-    wary = mqc_serializer_prepare(&self->state->common, &self->manners, &methods, serializer);
+    wary = mqc_serializer_prepare(self->base.state, &self->base.manners, &methods, serializer);
     if (wary < 0) {
         Py_XDECREF(plain);
         return -1;
@@ -762,12 +742,13 @@ Queue_init(PyObject *op, PyObject *args, PyObject *kwargs)
                                      &maxmsgsize, &options.serializer, &mode, &request.create,
                                      &request.exclusive, &request.readable, &request.writable,
                                      &options.on_signal, &options.spin_us, &options.trusted) ||
-        read_request(maxsize, maxmsgsize, mode, &request) < 0 || mqc_gate_claim(&self->gate) < 0) {
+        read_request(maxsize, maxmsgsize, mode, &request) < 0 ||
+        mqc_gate_claim(&self->base.gate) < 0) {
         return -1;
     }
-    if (mqc_read_options(&options, &self->gate, &self->manners) < 0 ||
+    if (mqc_read_options(&options, &self->base.gate, &self->base.manners) < 0 ||
         set_up_by_name(self, name, &request, options.serializer) < 0) {
-        mqc_gate_unclaim(&self->gate);
+        mqc_gate_unclaim(&self->base.gate);
         return -1;
     }
     return 0;
@@ -802,8 +783,7 @@ Queue_anonymous(PyObject *type, PyObject *args, PyObject *kwargs)
     if (self == NULL) {
         return NULL;
     }
-    if (mqc_gate_claim(&self->gate) < 0 ||
-        mqc_read_options(&options, &self->gate, &self->manners) < 0 ||
+    if (mqc_queue_begin(&self->base, &options) < 0 ||
         set_up(self, NULL, NULL, &request, options.serializer) < 0) {
         Py_CLEAR(self);
     }
@@ -827,7 +807,7 @@ set_up_by_descriptor(Queue *self, int fd, PyObject *serializer)
         }
         return -1;
     }
-    wary = mqc_serializer_prepare(&self->state->common, &self->manners, &methods, serializer);
+    wary = mqc_serializer_prepare(self->base.state, &self->base.manners, &methods, serializer);
     if (wary > 0 && is_untrusted(&opened)) {
         mqc_serializer_clear(&methods);
         raise_untrusted(NULL, &opened);
@@ -874,31 +854,11 @@ Queue_from_fd(PyObject *type, PyObject *args, PyObject *kwargs)
     if (self == NULL) {
         return NULL;
     }
-    if (mqc_gate_claim(&self->gate) < 0 ||
-        mqc_read_options(&options, &self->gate, &self->manners) < 0 ||
+    if (mqc_queue_begin(&self->base, &options) < 0 ||
         set_up_by_descriptor(self, (int)fd, options.serializer) < 0) {
         Py_CLEAR(self);
     }
     return (PyObject *)self;
-}
-
-static int
-Queue_traverse(PyObject *op, visitproc visit, void *arg)
-{
-    Queue *self = (Queue *)op;
-
-    Py_VISIT(Py_TYPE(op));
-    Py_VISIT(self->serializer.object);
-    Py_VISIT(self->serializer.dumps);
-    Py_VISIT(self->serializer.loads);
-    return 0;
-}
-
-static int
-Queue_clear(PyObject *op)
-{
-    mqc_serializer_clear(&((Queue *)op)->serializer);
-    return 0;
 }
 
 /* As a file does: what was not closed is closed now, with a warning. */
@@ -930,15 +890,15 @@ Queue_dealloc(PyObject *op)
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs(op);
     }
-    if (!atomic_load(&self->gate.closed)) {
+    if (!atomic_load(&self->base.gate.closed)) {
         warn_unclosed(self);
     }
-    mqc_gate_unregister(&self->gate);
-    free(mqc_spare_swap(&self->spare, NULL));
+    mqc_gate_unregister(&self->base.gate);
+    free(mqc_spare_swap(&self->base.spare, NULL));
     if (self->fd >= 0) {
         close(self->fd);
     }
-    Queue_clear(op);
+    mqc_queue_clear(op);
     Py_CLEAR(self->name);
     release(op);
     Py_DECREF(type);
@@ -961,7 +921,7 @@ Queue_repr(PyObject *op)
     if (self->maxmsgsize == 0) {
         text = PyUnicode_FromFormat("<%U not open>", type);
     }
-    else if (atomic_load(&self->gate.closed)) {
+    else if (atomic_load(&self->base.gate.closed)) {
         text = PyUnicode_FromFormat("<%U %S closed>", type, name);
     }
     else {
@@ -985,7 +945,7 @@ Queue_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     Queue *self = (Queue *)op;
 
-    if (mqc_close_gate(&self->gate)) {
+    if (mqc_close_gate(&self->base.gate)) {
         int fd = self->fd;
         self->fd = -1;
         close(fd);
@@ -1018,7 +978,7 @@ PyDoc_STRVAR(Queue_enter_doc, "__enter__($self, /)\n--\n\nReturn the queue itsel
 static PyObject *
 Queue_enter(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    if (atomic_load(&((Queue *)op)->gate.closed)) {
+    if (atomic_load(&((mqc_queue *)op)->gate.closed)) {
         mqc_raise("enter a with block", EBADF, op, NULL);
         return NULL;
     }
@@ -1049,15 +1009,16 @@ send_payload(Queue *self, const mqc_payload *payload, unsigned priority, int64_t
     if (payload->size > self->maxmsgsize) {
         return EMSGSIZE;
     }
-    return mqc_move(&self->state->common, &(mqc_transfer){
-                                              .gate = &self->gate,
-                                              .direction = MQC_PUT,
-                                              .attempt = send_attempt,
-                                              .context = &message,
-                                              .patience = patience,
-                                              .on_signal_raises = self->manners.on_signal_raises,
-                                              .large = payload->size > MQC_LARGE,
-                                          });
+    return mqc_put(&self->base, send_attempt, &message, payload->size > MQC_LARGE, patience);
+}
+
+static int
+read_priority(PyObject *priority, long *level)
+{
+    if (priority == NULL) {
+        return 0;
+    }
+    return mqc_read_long(priority, "priority", 0, MOST_PRIORITY, PRIORITY_RANGE, level);
 }
 
 static PyObject *
@@ -1068,15 +1029,14 @@ put_item(Queue *self, PyObject *item, int64_t patience, PyObject *priority, PyOb
     int error;
     long level = 0;
 
-    if (priority != NULL &&
-        mqc_read_long(priority, "priority", 0, MOST_PRIORITY, PRIORITY_RANGE, &level) < 0) {
+    if (read_priority(priority, &level) < 0) {
         return NULL;
     }
-    if (atomic_load_explicit(&self->gate.closed, memory_order_relaxed)) {
+    if (atomic_load_explicit(&self->base.gate.closed, memory_order_relaxed)) {
         mqc_raise("put", EBADF, (PyObject *)self, NULL);
         return NULL;
     }
-    if (mqc_encode(&self->state->common, &self->serializer, item, protocol, &payload) < 0) {
+    if (mqc_encode(self->base.state, &self->base.serializer, item, protocol, &payload) < 0) {
         return NULL;
     }
     size = (size_t)payload.size;
@@ -1085,7 +1045,7 @@ put_item(Queue *self, PyObject *item, int64_t patience, PyObject *priority, PyOb
     if (error == 0) {
         Py_RETURN_NONE;
     }
-    mqc_raise_put(&self->state->common, (PyObject *)self, error, size);
+    mqc_raise_put(self->base.state, (PyObject *)self, error, size);
     return NULL;
 }
 
@@ -1111,33 +1071,24 @@ send_outbox(Queue *self, mqc_outbox *outbox, unsigned priority, int64_t patience
     outbox->send = send_one;
     outbox->context = &message;
     outbox->stretch = patience == 0 ? 0 : MQC_STRETCH;
-    return mqc_move(&self->state->common, &(mqc_transfer){
-                                              .gate = &self->gate,
-                                              .direction = MQC_PUT,
-                                              .attempt = mqc_send_batch,
-                                              .context = outbox,
-                                              .patience = patience,
-                                              .on_signal_raises = self->manners.on_signal_raises,
-                                              .large = 1,
-                                          });
+    return mqc_put(&self->base, mqc_send_batch, outbox, 1, patience);
 }
 
 static PyObject *
 put_items(Queue *self, PyObject *items, int64_t patience, PyObject *priority, PyObject *protocol)
 {
-    const mqc_state *state = &self->state->common;
+    const mqc_state *state = self->base.state;
     mqc_outbox outbox = {NULL};
     PyObject *result = NULL;
     long level = 0;
 
-    if (priority != NULL &&
-        mqc_read_long(priority, "priority", 0, MOST_PRIORITY, PRIORITY_RANGE, &level) < 0) {
+    if (read_priority(priority, &level) < 0) {
         return NULL;
     }
-    if (atomic_load(&self->gate.closed)) {
+    if (atomic_load(&self->base.gate.closed)) {
         return mqc_outbox_result(state, (PyObject *)self, &outbox, EBADF);
     }
-    if (mqc_outbox_fill(state, &self->serializer, items, protocol, &outbox) == 0) {
+    if (mqc_outbox_fill(state, &self->base.serializer, items, protocol, &outbox) == 0) {
         int error = send_outbox(self, &outbox, (unsigned)level, patience);
         result = mqc_outbox_result(state, (PyObject *)self, &outbox, error);
     }
@@ -1145,45 +1096,20 @@ put_items(Queue *self, PyObject *items, int64_t patience, PyObject *priority, Py
     return result;
 }
 
-/* Wait for one message or more; where there is none, an exception is set, and what is returned is
- * EBADF if the queue itself refused, else -1. */
-static int
-receive(Queue *self, mqc_attempt attempt, void *context, int large, int64_t patience)
-{
-    mqc_state *state = &self->state->common;
-    int error = mqc_move(state, &(mqc_transfer){
-                                    .gate = &self->gate,
-                                    .direction = MQC_GET,
-                                    .attempt = attempt,
-                                    .context = context,
-                                    .patience = patience,
-                                    .on_signal_raises = self->manners.on_signal_raises,
-                                    .large = large,
-                                });
-
-    if (error == 0) {
-        return 0;
-    }
-    if (error == EAGAIN) {
-        PyErr_SetNone(state->Empty);
-    }
-    else if (error > 0) {
-        mqc_raise("get", error, (PyObject *)self, NULL);
-    }
-    return error == EBADF ? EBADF : -1;
-}
-
-#define NO_QUEUE (MOST_PRIORITY + 1u) /* in place of a priority: receive() returned EBADF */
+/* What is learnt of a message besides its bytes, or where there is none. */
+typedef struct {
+    unsigned priority;
+    int refusal; /* see mqc_get */
+} origin;
 
 /* The bytes of one message. Never inlined: the buffer must be off the stack while the
  * serializer runs, which may get from a queue itself. */
 static Py_NO_INLINE PyObject *
-receive_bytes(Queue *self, int64_t patience, unsigned *priority, mqc_spare **spare)
+receive_bytes(Queue *self, int64_t patience, origin *from, mqc_spare **spare)
 {
     char scratch[MQC_SCRATCH];
     incoming message = {.fd = self->fd, .buffer = scratch, .capacity = (size_t)self->maxmsgsize};
     PyObject *bytes = NULL;
-    int error;
 
     if (message.capacity > sizeof(scratch)) {
         message.buffer = PyMem_Malloc(message.capacity);
@@ -1191,13 +1117,10 @@ receive_bytes(Queue *self, int64_t patience, unsigned *priority, mqc_spare **spa
             return PyErr_NoMemory();
         }
     }
-    error = receive(self, receive_attempt, &message, message.capacity > MQC_LARGE, patience);
-    if (error == EBADF) {
-        *priority = NO_QUEUE;
-    }
-    else if (error == 0) {
+    if (mqc_get(&self->base, receive_attempt, &message, message.capacity > MQC_LARGE, patience,
+                "get", &from->refusal) == 0) {
         bytes = mqc_bytes(message.buffer, (size_t)message.size, spare);
-        *priority = message.priority;
+        from->priority = message.priority;
     }
     if (message.buffer != scratch) {
         PyMem_Free(message.buffer);
@@ -1206,41 +1129,41 @@ receive_bytes(Queue *self, int64_t patience, unsigned *priority, mqc_spare **spa
 }
 
 static inline PyObject *
-get_decoded(Queue *self, int64_t patience, unsigned *priority, mqc_spare **spare)
+get_decoded(Queue *self, int64_t patience, origin *from, mqc_spare **spare)
 {
-    PyObject *bytes = receive_bytes(self, patience, priority, spare);
+    PyObject *bytes = receive_bytes(self, patience, from, spare);
 
-    return mqc_decode(&self->state->common, &self->serializer, (PyObject *)self, bytes, "priority",
-                      (long)*priority, spare);
+    return mqc_decode(self->base.state, &self->base.serializer, (PyObject *)self, bytes, "priority",
+                      (long)from->priority, spare);
 }
 
 static PyObject *
-get_item(Queue *self, int64_t patience, unsigned *priority)
+get_item(Queue *self, int64_t patience, origin *from)
 {
-    mqc_spare *spare = mqc_spare_take(&self->spare, (size_t)self->maxmsgsize);
+    mqc_spare *spare = mqc_spare_take(&self->base.spare, (size_t)self->maxmsgsize);
     PyObject *item;
 
     if (spare == NULL) {
         return NULL;
     }
-    item = get_decoded(self, patience, priority, &spare);
-    mqc_spare_keep(&self->spare, spare);
+    item = get_decoded(self, patience, from, &spare);
+    mqc_spare_keep(&self->base.spare, spare);
     return item;
 }
 
 static PyObject *
 receive_item(Queue *self, int64_t patience)
 {
-    mqc_spare *spare = mqc_spare_take(&self->spare, (size_t)self->maxmsgsize);
-    unsigned priority = 0;
+    mqc_spare *spare = mqc_spare_take(&self->base.spare, (size_t)self->maxmsgsize);
+    origin from = {0};
     PyObject *item, *message;
 
     if (spare == NULL) {
         return NULL;
     }
-    item = get_decoded(self, patience, &priority, &spare);
-    message = mqc_message(&self->state->common, item, (long)priority, &spare);
-    mqc_spare_keep(&self->spare, spare);
+    item = get_decoded(self, patience, &from, &spare);
+    message = mqc_message(self->base.state, item, (long)from.priority, &spare);
+    mqc_spare_keep(&self->base.spare, spare);
     return message;
 }
 
@@ -1268,16 +1191,17 @@ get_items(Queue *self, size_t most, int64_t patience)
         .capacity = (size_t)self->maxmsgsize,
         /* Never more than the queue holds: writers that keep up would keep it from ending. */
         .most = most > 0 && most < held ? most : held,
-        .spare = mqc_spare_swap(&self->spare, NULL),
+        .spare = mqc_spare_swap(&self->base.spare, NULL),
     };
     PyObject *items = NULL;
+    int refusal;
 
-    if (receive(self, mqc_receive_batch, &inbox, 1, patience) == 0) {
-        items = mqc_inbox_decode(&self->state->common, &self->serializer, (PyObject *)self, &inbox,
+    if (mqc_get(&self->base, mqc_receive_batch, &inbox, 1, patience, "get", &refusal) == 0) {
+        items = mqc_inbox_decode(self->base.state, &self->base.serializer, (PyObject *)self, &inbox,
                                  "priority");
     }
     free(inbox.memory);
-    mqc_spare_keep(&self->spare, inbox.spare);
+    mqc_spare_keep(&self->base.spare, inbox.spare);
     return items;
 }
 
@@ -1289,6 +1213,7 @@ get_into_view(Queue *self, const Py_buffer *view, int64_t patience)
     incoming message = {.fd = self->fd, .buffer = view->buf, .capacity = (size_t)view->len};
     PyObject *result = NULL;
     mqc_spare *spare;
+    int refusal;
 
     if (view->len < self->maxmsgsize) {
         PyObject *detail = PyLong_FromSsize_t(view->len);
@@ -1298,14 +1223,15 @@ get_into_view(Queue *self, const Py_buffer *view, int64_t patience)
         }
         return NULL;
     }
-    spare = mqc_spare_take(&self->spare, 0);
+    spare = mqc_spare_take(&self->base.spare, 0);
     if (spare == NULL) {
         return NULL;
     }
-    if (receive(self, receive_attempt, &message, self->maxmsgsize > MQC_LARGE, patience) == 0) {
+    if (mqc_get(&self->base, receive_attempt, &message, self->maxmsgsize > MQC_LARGE, patience,
+                "get", &refusal) == 0) {
         result = mqc_size_and_place((size_t)message.size, (long)message.priority, &spare);
     }
-    mqc_spare_keep(&self->spare, spare);
+    mqc_spare_keep(&self->base.spare, spare);
     return result;
 }
 
@@ -1335,7 +1261,7 @@ Queue_put(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnam
     PyObject *values[5] = {NULL};
     int64_t patience;
 
-    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
+    if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
         mqc_read_patience(values[1], values[2], &patience) < 0) {
         return NULL;
     }
@@ -1354,7 +1280,7 @@ Queue_put_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject
     Queue *self = (Queue *)op;
     PyObject *values[3] = {NULL};
 
-    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0) {
+    if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0) {
         return NULL;
     }
     return put_item(self, values[0], 0, values[1], values[2]);
@@ -1379,13 +1305,13 @@ Queue_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnam
     Queue *self = (Queue *)op;
     PyObject *values[2] = {NULL};
     int64_t patience;
-    unsigned priority = 0;
+    origin from = {0};
 
-    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
+    if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
         mqc_read_patience(values[0], values[1], &patience) < 0) {
         return NULL;
     }
-    return get_item(self, patience, &priority);
+    return get_item(self, patience, &from);
 }
 
 PyDoc_STRVAR(Queue_get_nowait_doc,
@@ -1395,9 +1321,9 @@ PyDoc_STRVAR(Queue_get_nowait_doc,
 static PyObject *
 Queue_get_nowait(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    unsigned priority = 0;
+    origin from = {0};
 
-    return get_item((Queue *)op, 0, &priority);
+    return get_item((Queue *)op, 0, &from);
 }
 
 PyDoc_STRVAR(Queue_receive_doc,
@@ -1412,7 +1338,7 @@ Queue_receive(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *k
     PyObject *values[2] = {NULL};
     int64_t patience;
 
-    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
+    if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
         mqc_read_patience(values[0], values[1], &patience) < 0) {
         return NULL;
     }
@@ -1448,7 +1374,7 @@ Queue_put_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
     PyObject *values[5] = {NULL};
     int64_t patience;
 
-    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
+    if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
         mqc_read_patience(values[1], values[2], &patience) < 0) {
         return NULL;
     }
@@ -1480,7 +1406,7 @@ Queue_get_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
     int64_t patience;
     long most = 0;
 
-    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
+    if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
         mqc_read_most(values[0], &most) < 0 ||
         mqc_read_patience(values[1], values[2], &patience) < 0) {
         return NULL;
@@ -1514,7 +1440,7 @@ Queue_get_into(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
     Py_buffer view;
     int64_t patience;
 
-    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
+    if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
         mqc_read_patience(values[1], values[2], &patience) < 0 ||
         PyObject_GetBuffer(values[0], &view, PyBUF_WRITABLE) < 0) {
         return NULL;
@@ -1529,16 +1455,16 @@ static PyObject *
 Queue_next(PyObject *op)
 {
     Queue *self = (Queue *)op;
-    unsigned priority = 0;
+    origin from = {0};
     PyObject *item;
 
-    if (self->maxmsgsize > 0 && atomic_load(&self->gate.closed)) {
+    if (self->maxmsgsize > 0 && atomic_load(&self->base.gate.closed)) {
         return NULL;
     }
-    item = get_item(self, MQC_FOREVER, &priority);
+    item = get_item(self, MQC_FOREVER, &from);
     /* A handler of a signal may have closed the queue, and raised the EBADF of something else. */
-    if (item == NULL && priority == NO_QUEUE && self->maxmsgsize > 0 &&
-        atomic_load(&self->gate.closed)) {
+    if (item == NULL && from.refusal == EBADF && self->maxmsgsize > 0 &&
+        atomic_load(&self->base.gate.closed)) {
         mqc_end_iteration();
     }
     return item;
@@ -1550,11 +1476,11 @@ Queue_next(PyObject *op)
 static int
 read_attributes(Queue *self, struct mq_attr *attributes)
 {
-    int error = mqc_hold(&self->gate);
+    int error = mqc_hold(&self->base.gate);
 
     if (error == 0) {
         error = system_getattr(self->fd, attributes);
-        mqc_unhold(&self->gate);
+        mqc_unhold(&self->base.gate);
     }
     if (error != 0) {
         mqc_raise("get the attributes", error, (PyObject *)self, NULL);
@@ -1647,21 +1573,11 @@ Queue_fileno(PyObject *op, PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
-object_or_none(PyObject *object)
-{
-    return Py_NewRef(object == NULL ? Py_None : object);
-}
-
-static PyObject *
 Queue_get_name(PyObject *op, void *Py_UNUSED(closure))
 {
-    return object_or_none(((Queue *)op)->name);
-}
+    PyObject *name = ((Queue *)op)->name;
 
-static PyObject *
-Queue_get_serializer(PyObject *op, void *Py_UNUSED(closure))
-{
-    return object_or_none(((Queue *)op)->serializer.object);
+    return Py_NewRef(name == NULL ? Py_None : name);
 }
 
 static PyObject *
@@ -1677,12 +1593,6 @@ Queue_get_maxmsgsize(PyObject *op, void *Py_UNUSED(closure))
 }
 
 static PyObject *
-Queue_get_closed(PyObject *op, void *Py_UNUSED(closure))
-{
-    return PyBool_FromLong(atomic_load(&((Queue *)op)->gate.closed));
-}
-
-static PyObject *
 Queue_get_readable(PyObject *op, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(((Queue *)op)->access != O_WRONLY);
@@ -1694,24 +1604,6 @@ Queue_get_writable(PyObject *op, void *Py_UNUSED(closure))
     return PyBool_FromLong(((Queue *)op)->access != O_RDONLY);
 }
 
-static PyObject *
-Queue_get_on_signal(PyObject *op, void *Py_UNUSED(closure))
-{
-    return PyUnicode_FromString(((Queue *)op)->manners.on_signal_raises ? "raise" : "retry");
-}
-
-static PyObject *
-Queue_get_spin_us(PyObject *op, void *Py_UNUSED(closure))
-{
-    return PyLong_FromLong((long)(((Queue *)op)->gate.spin_ns / 1000));
-}
-
-static PyObject *
-Queue_get_trusted(PyObject *op, void *Py_UNUSED(closure))
-{
-    return PyBool_FromLong(((Queue *)op)->manners.trusted);
-}
-
 /* Two objects are equal if they are handles of one queue of the kernel. */
 static PyObject *
 Queue_richcompare(PyObject *op, PyObject *other, int operation)
@@ -1720,7 +1612,7 @@ Queue_richcompare(PyObject *op, PyObject *other, int operation)
     int equal = op == other;
 
     if ((operation != Py_EQ && operation != Py_NE) ||
-        !PyObject_TypeCheck(other, self->state->Queue)) {
+        !PyObject_TypeCheck(other, ((module_state *)self->base.state)->Queue)) {
         Py_RETURN_NOTIMPLEMENTED;
     }
     if (self->inode != 0 && that->inode != 0) { /* FreeBSD does not tell it */
@@ -1809,11 +1701,11 @@ Queue_stat(PyObject *op, PyObject *Py_UNUSED(ignored))
     Queue *self = (Queue *)op;
     PyObject *make, *arguments, *result = NULL;
     queue_look look;
-    int error = mqc_hold(&self->gate);
+    int error = mqc_hold(&self->base.gate);
 
     if (error == 0) {
         error = look_at(self->fd, &look);
-        mqc_unhold(&self->gate);
+        mqc_unhold(&self->base.gate);
     }
     if (error != 0) {
         mqc_raise("stat", error, op, NULL);
@@ -1834,11 +1726,11 @@ Queue_stat(PyObject *op, PyObject *Py_UNUSED(ignored))
 static int
 set_notification(Queue *self, const struct sigevent *event)
 {
-    int error = mqc_hold(&self->gate);
+    int error = mqc_hold(&self->base.gate);
 
     if (error == 0) {
         error = system_notify(self->fd, event);
-        mqc_unhold(&self->gate);
+        mqc_unhold(&self->base.gate);
     }
     if (error != 0) {
         mqc_raise("notify", error, (PyObject *)self, NULL);
@@ -1972,19 +1864,7 @@ PyDoc_STRVAR(Queue_reduce_doc,
 static PyObject *
 Queue_reduce(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    PyObject *reduce, *result;
-
-    if (atomic_load(&((Queue *)op)->gate.closed)) {
-        mqc_raise("pickle", EBADF, op, NULL);
-        return NULL;
-    }
-    reduce = mqc_import("posixmq._pickling", "reduce");
-    if (reduce == NULL) {
-        return NULL;
-    }
-    result = PyObject_CallFunctionObjArgs(reduce, op, NULL);
-    Py_DECREF(reduce);
-    return result;
+    return mqc_queue_reduce(op, "posixmq._pickling", "reduce");
 }
 
 /* ***** type spec ***** */
@@ -2022,17 +1902,17 @@ static PyMethodDef Queue_methods[] = {
 
 static PyGetSetDef Queue_getset[] = {
     {"name", Queue_get_name, NULL, "The queue's name; None if it has none.", NULL},
-    {"serializer", Queue_get_serializer, NULL, "What turns items into messages and back.", NULL},
+    {"serializer", mqc_get_serializer, NULL, "What turns items into messages and back.", NULL},
     {"maxsize", Queue_get_maxsize, NULL, "How many messages the queue can hold.", NULL},
     {"maxmsgsize", Queue_get_maxmsgsize, NULL, "The longest message in bytes.", NULL},
     {"readable", Queue_get_readable, NULL, "Whether it was opened for getting.", NULL},
     {"writable", Queue_get_writable, NULL, "Whether it was opened for putting.", NULL},
-    {"on_signal", Queue_get_on_signal, NULL,
+    {"on_signal", mqc_get_on_signal, NULL,
      "What a signal does to a waiting call: 'raise' or 'retry'.", NULL},
-    {"spin_us", Queue_get_spin_us, NULL,
+    {"spin_us", mqc_get_spin_us, NULL,
      "For how many microseconds a call tries again before it sleeps.", NULL},
-    {"trusted", Queue_get_trusted, NULL, "Whether others' pickles are let in.", NULL},
-    {"closed", Queue_get_closed, NULL, "True once close() was called.", NULL},
+    {"trusted", mqc_get_trusted, NULL, "Whether others' pickles are let in.", NULL},
+    {"closed", mqc_get_closed, NULL, "True once close() was called.", NULL},
     {NULL},
 };
 
@@ -2046,8 +1926,8 @@ static PyType_Slot Queue_slots[] = {
     {Py_tp_new, Queue_new},
     {Py_tp_init, Queue_init},
     {Py_tp_dealloc, Queue_dealloc},
-    {Py_tp_traverse, Queue_traverse},
-    {Py_tp_clear, Queue_clear},
+    {Py_tp_traverse, mqc_queue_traverse},
+    {Py_tp_clear, mqc_queue_clear},
     {Py_tp_repr, Queue_repr},
     {Py_tp_hash, Queue_hash},
     {Py_tp_richcompare, Queue_richcompare},

@@ -43,18 +43,13 @@ typedef struct {
 } module_state;
 
 typedef struct {
-    PyObject_HEAD
-    module_state *state; /* the type keeps the module alive, and the module its state */
-    mqc_gate gate;
+    mqc_queue base;
     int id;
-    mqc_manners manners;
-    mqc_kept_spare spare;
     pid_t maker;           /* the process that made this private queue; 0: it is not ours */
     unsigned long key;     /* 0 for a private queue */
     atomic_long max_bytes; /* as last seen; LONG_MAX where this user may not look */
     atomic_size_t longest; /* the receive buffer to start with: grows with what arrives */
     atomic_int unseen;     /* to be looked at before anything is decoded: see look_again */
-    mqc_serializer serializer;
     PyObject *weakrefs;
 } Queue;
 
@@ -563,11 +558,11 @@ Queue_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwa
     }
     self = (Queue *)allocate(type, 0);
     if (self != NULL) {
-        self->state = state;
+        self->base.state = &state->common;
         self->id = -1;
-        self->manners.on_signal_raises = 1;
+        self->base.manners.on_signal_raises = 1;
         atomic_store(&self->longest, MQC_SCRATCH);
-        mqc_gate_register(&self->gate);
+        mqc_gate_register(&self->base.gate);
     }
     return (PyObject *)self;
 }
@@ -605,12 +600,12 @@ static void
 move_in(Queue *self, const mqc_serializer *methods, int id, const open_request *request,
         long max_bytes)
 {
-    self->serializer = *methods;
+    self->base.serializer = *methods;
     self->id = id;
     self->key = request->key;
     atomic_store(&self->unseen, request->unseen);
     atomic_store(&self->max_bytes, max_bytes);
-    mqc_gate_open(&self->gate);
+    mqc_gate_open(&self->base.gate);
 }
 
 static void
@@ -634,7 +629,7 @@ set_up(Queue *self, open_request *request, PyObject *serializer)
     int error, id;
 
     request->wary =
-        mqc_serializer_prepare(&self->state->common, &self->manners, &methods, serializer);
+        mqc_serializer_prepare(self->base.state, &self->base.manners, &methods, serializer);
     if (request->wary < 0) {
         return -1;
     }
@@ -672,12 +667,12 @@ Queue_init(PyObject *op, PyObject *args, PyObject *kwargs)
                                      &options.serializer, &mode, &request.create,
                                      &request.exclusive, &options.on_signal, &options.spin_us,
                                      &options.trusted) ||
-        read_request(key, max_bytes, mode, &request) < 0 || mqc_gate_claim(&self->gate) < 0) {
+        read_request(key, max_bytes, mode, &request) < 0 || mqc_gate_claim(&self->base.gate) < 0) {
         return -1;
     }
-    if (mqc_read_options(&options, &self->gate, &self->manners) < 0 ||
+    if (mqc_read_options(&options, &self->base.gate, &self->base.manners) < 0 ||
         set_up(self, &request, options.serializer) < 0) {
-        mqc_gate_unclaim(&self->gate);
+        mqc_gate_unclaim(&self->base.gate);
         return -1;
     }
     return 0;
@@ -714,7 +709,7 @@ set_up_by_id(Queue *self, long id, PyObject *serializer)
     int error;
 
     request.wary =
-        mqc_serializer_prepare(&self->state->common, &self->manners, &methods, serializer);
+        mqc_serializer_prepare(self->base.state, &self->base.manners, &methods, serializer);
     if (request.wary < 0) {
         return -1;
     }
@@ -753,32 +748,12 @@ Queue_from_id(PyObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     self = (Queue *)queue;
-    if (mqc_gate_claim(&self->gate) < 0 ||
-        mqc_read_options(&options, &self->gate, &self->manners) < 0 ||
+    if (mqc_queue_begin(&self->base, &options) < 0 ||
         set_up_by_id(self, id, options.serializer) < 0) {
         Py_DECREF(queue);
         return NULL;
     }
     return queue;
-}
-
-static int
-Queue_traverse(PyObject *op, visitproc visit, void *arg)
-{
-    Queue *self = (Queue *)op;
-
-    Py_VISIT(Py_TYPE(op));
-    Py_VISIT(self->serializer.object);
-    Py_VISIT(self->serializer.dumps);
-    Py_VISIT(self->serializer.loads);
-    return 0;
-}
-
-static int
-Queue_clear(PyObject *op)
-{
-    mqc_serializer_clear(&((Queue *)op)->serializer);
-    return 0;
 }
 
 /* A private queue that its maker drops is one that nobody can find any more. In the child of a
@@ -789,7 +764,7 @@ warn_left_behind(Queue *self)
     PyObject *type, *value, *traceback;
     struct msqid_ds status;
 
-    if (self->maker != getpid() || atomic_load(&self->gate.closed) ||
+    if (self->maker != getpid() || atomic_load(&self->base.gate.closed) ||
         system_stat(self->id, &status) == EIDRM) {
         return;
     }
@@ -798,7 +773,7 @@ warn_left_behind(Queue *self)
                          "unclosed private message queue: id %d stays in the kernel with all its "
                          "messages; close() removes it, detach() leaves it without a warning",
                          self->id) < 0) {
-        PyErr_WriteUnraisable((PyObject *)self->state->Queue);
+        PyErr_WriteUnraisable((PyObject *)((module_state *)self->base.state)->Queue);
     }
     PyErr_Restore(type, value, traceback);
 }
@@ -815,9 +790,9 @@ Queue_dealloc(PyObject *op)
         PyObject_ClearWeakRefs(op);
     }
     warn_left_behind(self);
-    mqc_gate_unregister(&self->gate);
-    free(mqc_spare_swap(&self->spare, NULL));
-    Queue_clear(op);
+    mqc_gate_unregister(&self->base.gate);
+    free(mqc_spare_swap(&self->base.spare, NULL));
+    mqc_queue_clear(op);
     release(op);
     Py_DECREF(type);
 }
@@ -826,7 +801,7 @@ static PyObject *
 Queue_repr(PyObject *op)
 {
     Queue *self = (Queue *)op;
-    const char *state = atomic_load(&self->gate.closed) ? " closed" : "";
+    const char *state = atomic_load(&self->base.gate.closed) ? " closed" : "";
     PyObject *type = mqc_type_name(op);
     PyObject *text;
 
@@ -855,7 +830,7 @@ Queue_richcompare(PyObject *op, PyObject *other, int comparison)
     int equal;
 
     if ((comparison != Py_EQ && comparison != Py_NE) ||
-        !PyObject_TypeCheck(other, self->state->Queue)) {
+        !PyObject_TypeCheck(other, ((module_state *)self->base.state)->Queue)) {
         Py_RETURN_NOTIMPLEMENTED;
     }
     equal = op == other || (self->id >= 0 && self->id == ((Queue *)other)->id);
@@ -884,19 +859,7 @@ PyDoc_STRVAR(Queue_reduce_doc,
 static PyObject *
 Queue_reduce(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    PyObject *reduce, *result;
-
-    if (atomic_load(&((Queue *)op)->gate.closed)) {
-        mqc_raise("pickle", EBADF, op, NULL);
-        return NULL;
-    }
-    reduce = mqc_import("sysvmq._system", "reduce_queue");
-    if (reduce == NULL) {
-        return NULL;
-    }
-    result = PyObject_CallFunctionObjArgs(reduce, op, NULL);
-    Py_DECREF(reduce);
-    return result;
+    return mqc_queue_reduce(op, "sysvmq._system", "reduce_queue");
 }
 
 PyDoc_STRVAR(Queue_close_doc,
@@ -916,7 +879,7 @@ Queue_close(PyObject *op, PyObject *Py_UNUSED(ignored))
     Queue *self = (Queue *)op;
     int error;
 
-    if (atomic_load(&self->gate.closed)) {
+    if (atomic_load(&self->base.gate.closed)) {
         Py_RETURN_NONE;
     }
     error = system_remove(self->id);
@@ -924,7 +887,7 @@ Queue_close(PyObject *op, PyObject *Py_UNUSED(ignored))
         mqc_raise("close", error, op, NULL);
         return NULL;
     }
-    mqc_close_gate(&self->gate);
+    mqc_close_gate(&self->base.gate);
     Py_RETURN_NONE;
 }
 
@@ -938,7 +901,7 @@ PyDoc_STRVAR(Queue_detach_doc,
 static PyObject *
 Queue_detach(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    mqc_close_gate(&((Queue *)op)->gate);
+    mqc_close_gate(&((mqc_queue *)op)->gate);
     Py_RETURN_NONE;
 }
 
@@ -947,7 +910,7 @@ PyDoc_STRVAR(Queue_enter_doc, "__enter__($self, /)\n--\n\nReturn the queue itsel
 static PyObject *
 Queue_enter(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    if (atomic_load(&((Queue *)op)->gate.closed)) {
+    if (atomic_load(&((mqc_queue *)op)->gate.closed)) {
         mqc_raise("enter a with block", EBADF, op, NULL);
         return NULL;
     }
@@ -996,15 +959,7 @@ send_payload(Queue *self, const mqc_payload *payload, long type, int64_t patienc
     }
     message.buffer->type = type;
     memcpy(message.buffer->text, payload->data, message.size);
-    error = mqc_move(&self->state->common, &(mqc_transfer){
-                                               .gate = &self->gate,
-                                               .direction = MQC_PUT,
-                                               .attempt = send_attempt,
-                                               .context = &message,
-                                               .patience = patience,
-                                               .on_signal_raises = self->manners.on_signal_raises,
-                                               .large = payload->size > MQC_LARGE,
-                                           });
+    error = mqc_put(&self->base, send_attempt, &message, payload->size > MQC_LARGE, patience);
     if (message.buffer != &scratch.message) {
         free(message.buffer);
     }
@@ -1036,11 +991,11 @@ put_item(Queue *self, PyObject *item, int64_t patience, PyObject *msg_type, PyOb
     if (read_type(msg_type, &type) < 0) {
         return NULL;
     }
-    if (atomic_load_explicit(&self->gate.closed, memory_order_relaxed)) {
+    if (atomic_load_explicit(&self->base.gate.closed, memory_order_relaxed)) {
         mqc_raise("put", EBADF, (PyObject *)self, NULL);
         return NULL;
     }
-    if (mqc_encode(&self->state->common, &self->serializer, item, protocol, &payload) < 0) {
+    if (mqc_encode(self->base.state, &self->base.serializer, item, protocol, &payload) < 0) {
         return NULL;
     }
     size = (size_t)payload.size;
@@ -1049,7 +1004,7 @@ put_item(Queue *self, PyObject *item, int64_t patience, PyObject *msg_type, PyOb
     if (error == 0) {
         Py_RETURN_NONE;
     }
-    mqc_raise_put(&self->state->common, (PyObject *)self, error, size);
+    mqc_raise_put(self->base.state, (PyObject *)self, error, size);
     return NULL;
 }
 
@@ -1058,7 +1013,7 @@ put_item(Queue *self, PyObject *item, int64_t patience, PyObject *msg_type, PyOb
 typedef struct {
     long type;
     int flags;
-    int error; /* the system's, where nothing came by one */
+    int refusal; /* see mqc_get */
 } selection;
 
 static int
@@ -1084,35 +1039,6 @@ read_selection(PyObject *msg_type, PyObject *exclude, selection *wanted)
     }
     wanted->flags = excluding > 0 ? MSG_EXCEPT : 0;
     return excluding < 0 ? -1 : 0;
-}
-
-/* Wait for one message or more; -1 with an exception where there is none. */
-static int
-receive(Queue *self, mqc_attempt attempt, void *context, int large, int64_t patience,
-        selection *wanted, const char *operation)
-{
-    mqc_state *state = &self->state->common;
-    int error = mqc_move(state, &(mqc_transfer){
-                                    .gate = &self->gate,
-                                    .direction = MQC_GET,
-                                    .attempt = attempt,
-                                    .context = context,
-                                    .patience = patience,
-                                    .on_signal_raises = self->manners.on_signal_raises,
-                                    .large = large,
-                                });
-
-    if (error == 0) {
-        return 0;
-    }
-    if (error == EAGAIN) {
-        PyErr_SetNone(state->Empty);
-    }
-    else if (error > 0) {
-        wanted->error = error;
-        mqc_raise(operation, error, (PyObject *)self, NULL);
-    }
-    return -1;
 }
 
 /* Where a long message has come before, more may come: make room at once. */
@@ -1156,8 +1082,8 @@ receive_bytes(Queue *self, int64_t patience, selection *wanted, mqc_spare **spar
     if (start_with_longest(self, &message) < 0) {
         return NULL;
     }
-    if (receive(self, receive_attempt, &message, message.capacity > MQC_LARGE, patience, wanted,
-                message.flags & MSG_COPY ? "peek" : "get") == 0) {
+    if (mqc_get(&self->base, receive_attempt, &message, message.capacity > MQC_LARGE, patience,
+                message.flags & MSG_COPY ? "peek" : "get", &wanted->refusal) == 0) {
         bytes = mqc_bytes(message.buffer->text, (size_t)message.size, spare);
         wanted->type = message.buffer->type;
     }
@@ -1174,7 +1100,7 @@ take_spare(Queue *self)
 {
     size_t longest = atomic_load_explicit(&self->longest, memory_order_relaxed);
 
-    return mqc_spare_take(&self->spare, longest > MQC_SCRATCH ? longest : MQC_SCRATCH);
+    return mqc_spare_take(&self->base.spare, longest > MQC_SCRATCH ? longest : MQC_SCRATCH);
 }
 
 /* A queue that could only be written to when it was opened may be readable by now, as its owner
@@ -1184,11 +1110,11 @@ look_again(Queue *self, selection *wanted)
 {
     const char *operation = wanted->flags & MSG_COPY ? "peek" : "get";
     mqc_writers writers = {0};
-    int error = mqc_hold(&self->gate);
+    int error = mqc_hold(&self->base.gate);
 
     if (error == 0) {
         error = check_writers(self->id, &writers);
-        mqc_unhold(&self->gate);
+        mqc_unhold(&self->base.gate);
     }
     if (error == 0) {
         atomic_store(&self->unseen, 0);
@@ -1198,7 +1124,7 @@ look_again(Queue *self, selection *wanted)
         raise_untrusted("id", self->id, &writers);
     }
     else {
-        wanted->error = error;
+        wanted->refusal = error;
         mqc_raise(operation, error, (PyObject *)self, NULL);
     }
     return -1;
@@ -1213,7 +1139,7 @@ get_decoded(Queue *self, int64_t patience, selection *wanted, mqc_spare **spare)
         return NULL;
     }
     bytes = receive_bytes(self, patience, wanted, spare);
-    return mqc_decode(&self->state->common, &self->serializer, (PyObject *)self, bytes, "msg_type",
+    return mqc_decode(self->base.state, &self->base.serializer, (PyObject *)self, bytes, "msg_type",
                       wanted->type, spare);
 }
 
@@ -1227,7 +1153,7 @@ get_item(Queue *self, int64_t patience, selection *wanted)
         return NULL;
     }
     item = get_decoded(self, patience, wanted, &spare);
-    mqc_spare_keep(&self->spare, spare);
+    mqc_spare_keep(&self->base.spare, spare);
     return item;
 }
 
@@ -1242,8 +1168,8 @@ get_message(Queue *self, int64_t patience, selection *wanted)
         return NULL;
     }
     item = get_decoded(self, patience, wanted, &spare);
-    message = mqc_message(&self->state->common, item, wanted->type, &spare);
-    mqc_spare_keep(&self->spare, spare);
+    message = mqc_message(self->base.state, item, wanted->type, &spare);
+    mqc_spare_keep(&self->base.spare, spare);
     return message;
 }
 
@@ -1278,15 +1204,7 @@ send_outbox(Queue *self, mqc_outbox *outbox, long type, int64_t patience)
     outbox->send = send_one;
     outbox->context = &message;
     outbox->stretch = patience == 0 ? 0 : MQC_STRETCH;
-    error = mqc_move(&self->state->common, &(mqc_transfer){
-                                               .gate = &self->gate,
-                                               .direction = MQC_PUT,
-                                               .attempt = mqc_send_batch,
-                                               .context = outbox,
-                                               .patience = patience,
-                                               .on_signal_raises = self->manners.on_signal_raises,
-                                               .large = 1,
-                                           });
+    error = mqc_put(&self->base, mqc_send_batch, outbox, 1, patience);
     free(message.buffer);
     if (error == EAGAIN) {
         int never = never_fits(self->id, (size_t)outbox->payloads[outbox->next].size);
@@ -1298,7 +1216,7 @@ send_outbox(Queue *self, mqc_outbox *outbox, long type, int64_t patience)
 static PyObject *
 put_items(Queue *self, PyObject *items, int64_t patience, PyObject *msg_type, PyObject *protocol)
 {
-    const mqc_state *state = &self->state->common;
+    const mqc_state *state = self->base.state;
     mqc_outbox outbox = {NULL};
     PyObject *result = NULL;
     long type = 1;
@@ -1306,10 +1224,10 @@ put_items(Queue *self, PyObject *items, int64_t patience, PyObject *msg_type, Py
     if (read_type(msg_type, &type) < 0) {
         return NULL;
     }
-    if (atomic_load(&self->gate.closed)) {
+    if (atomic_load(&self->base.gate.closed)) {
         return mqc_outbox_result(state, (PyObject *)self, &outbox, EBADF);
     }
-    if (mqc_outbox_fill(state, &self->serializer, items, protocol, &outbox) == 0) {
+    if (mqc_outbox_fill(state, &self->base.serializer, items, protocol, &outbox) == 0) {
         int error = outbox.count == 0 ? 0 : send_outbox(self, &outbox, type, patience);
         result = mqc_outbox_result(state, (PyObject *)self, &outbox, error);
     }
@@ -1373,13 +1291,14 @@ get_items(Queue *self, size_t most, int64_t patience, selection *wanted)
         return NULL;
     }
     inbox.context = &receiving;
-    inbox.spare = mqc_spare_swap(&self->spare, NULL);
-    if (receive(self, mqc_receive_batch, &inbox, 1, patience, wanted, "get") == 0) {
-        items = mqc_inbox_decode(&self->state->common, &self->serializer, (PyObject *)self, &inbox,
+    inbox.spare = mqc_spare_swap(&self->base.spare, NULL);
+    if (mqc_get(&self->base, mqc_receive_batch, &inbox, 1, patience, "get", &wanted->refusal) ==
+        0) {
+        items = mqc_inbox_decode(self->base.state, &self->base.serializer, (PyObject *)self, &inbox,
                                  "msg_type");
     }
     free(inbox.memory);
-    mqc_spare_keep(&self->spare, inbox.spare);
+    mqc_spare_keep(&self->base.spare, inbox.spare);
     return items;
 }
 
@@ -1403,8 +1322,8 @@ receive_into(Queue *self, const Py_buffer *view, int64_t patience, selection *wa
         PyErr_NoMemory();
         return -1;
     }
-    result = receive(self, receive_attempt, &message, message.capacity > MQC_LARGE, patience,
-                     wanted, "get_into");
+    result = mqc_get(&self->base, receive_attempt, &message, message.capacity > MQC_LARGE, patience,
+                     "get_into", &wanted->refusal);
     if (result == 0) {
         memcpy(view->buf, message.buffer->text, (size_t)message.size);
         wanted->type = message.buffer->type;
@@ -1417,7 +1336,7 @@ receive_into(Queue *self, const Py_buffer *view, int64_t patience, selection *wa
 static PyObject *
 get_into_view(Queue *self, const Py_buffer *view, int64_t patience, selection *wanted)
 {
-    mqc_spare *spare = mqc_spare_take(&self->spare, 0);
+    mqc_spare *spare = mqc_spare_take(&self->base.spare, 0);
     PyObject *result = NULL;
     ssize_t size = 0;
 
@@ -1427,7 +1346,7 @@ get_into_view(Queue *self, const Py_buffer *view, int64_t patience, selection *w
     if (receive_into(self, view, patience, wanted, &size) == 0) {
         result = mqc_size_and_place((size_t)size, wanted->type, &spare);
     }
-    mqc_spare_keep(&self->spare, spare);
+    mqc_spare_keep(&self->base.spare, spare);
     return result;
 }
 
@@ -1459,7 +1378,7 @@ Queue_put(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnam
     PyObject *values[5] = {NULL};
     int64_t patience;
 
-    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
+    if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
         mqc_read_patience(values[1], values[4], &patience) < 0) {
         return NULL;
     }
@@ -1478,7 +1397,7 @@ Queue_put_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject
     Queue *self = (Queue *)op;
     PyObject *values[3] = {NULL};
 
-    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0) {
+    if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0) {
         return NULL;
     }
     return put_item(self, values[0], 0, values[1], values[2]);
@@ -1508,7 +1427,7 @@ parse_get(Queue *self, const mqc_parameters *parameters, PyObject *const *args, 
 {
     PyObject *values[4] = {NULL};
 
-    if (mqc_parse(&self->state->common, parameters, args, nargs, kwnames, values) < 0 ||
+    if (mqc_parse(self->base.state, parameters, args, nargs, kwnames, values) < 0 ||
         mqc_read_patience(values[0], values[2], patience) < 0) {
         return -1;
     }
@@ -1542,7 +1461,7 @@ Queue_get_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject
     PyObject *values[2] = {NULL};
     selection wanted = {0};
 
-    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
+    if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
         read_selection(values[0], values[1], &wanted) < 0) {
         return NULL;
     }
@@ -1597,7 +1516,7 @@ Queue_put_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
     PyObject *values[5] = {NULL};
     int64_t patience;
 
-    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
+    if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
         mqc_read_patience(values[1], values[4], &patience) < 0) {
         return NULL;
     }
@@ -1634,7 +1553,7 @@ Queue_get_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
     int64_t patience;
     long most = 0;
 
-    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
+    if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
         mqc_read_most(values[0], &most) < 0 ||
         mqc_read_patience(values[1], values[3], &patience) < 0 ||
         read_selection(values[2], values[4], &wanted) < 0) {
@@ -1673,7 +1592,7 @@ Queue_get_into(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
     Py_buffer view;
     int64_t patience;
 
-    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0 ||
+    if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
         mqc_read_patience(values[1], values[3], &patience) < 0 ||
         read_selection(values[2], values[4], &wanted) < 0 ||
         PyObject_GetBuffer(values[0], &view, PyBUF_WRITABLE) < 0) {
@@ -1692,12 +1611,12 @@ Queue_next(PyObject *op)
     selection wanted = {0};
     PyObject *item;
 
-    if (self->id >= 0 && atomic_load(&self->gate.closed)) {
+    if (self->id >= 0 && atomic_load(&self->base.gate.closed)) {
         return NULL;
     }
     item = get_item(self, MQC_FOREVER, &wanted);
     /* An EBADF that a signal handler raised, of a file of its own, is another thing. */
-    if (item == NULL && self->id >= 0 && (wanted.error == EBADF || wanted.error == EIDRM)) {
+    if (item == NULL && self->id >= 0 && (wanted.refusal == EBADF || wanted.refusal == EIDRM)) {
         mqc_end_iteration();
     }
     return item;
@@ -1727,7 +1646,7 @@ Queue_peek(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwna
     PyObject *values[1] = {NULL};
     selection wanted = {.flags = MSG_COPY};
 
-    if (mqc_parse(&self->state->common, &parameters, args, nargs, kwnames, values) < 0) {
+    if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0) {
         return NULL;
     }
     if (values[0] != NULL && mqc_read_long(values[0], "index", 0, LONG_MAX,
@@ -1781,13 +1700,13 @@ Queue_watch(PyObject *op, PyObject *args)
         return NULL;
     }
     watch.flags = exclude ? MSG_EXCEPT : 0;
-    error = mqc_move(&self->state->common, &(mqc_transfer){
-                                               .gate = &self->gate,
-                                               .direction = MQC_GET,
-                                               .attempt = watch_attempt,
-                                               .context = &watch,
-                                               .patience = MQC_FOREVER,
-                                           });
+    error = mqc_move(self->base.state, &(mqc_transfer){
+                                           .gate = &self->base.gate,
+                                           .direction = MQC_GET,
+                                           .attempt = watch_attempt,
+                                           .context = &watch,
+                                           .patience = MQC_FOREVER,
+                                       });
     if (error > 0) {
         mqc_raise("get", error, op, NULL);
     }
@@ -1800,11 +1719,11 @@ Queue_watch(PyObject *op, PyObject *args)
 static int
 read_status(Queue *self, struct msqid_ds *status)
 {
-    int error = mqc_hold(&self->gate);
+    int error = mqc_hold(&self->base.gate);
 
     if (error == 0) {
         error = system_stat(self->id, status);
-        mqc_unhold(&self->gate);
+        mqc_unhold(&self->base.gate);
     }
     if (error != 0) {
         mqc_raise("get the attributes", error, (PyObject *)self, NULL);
@@ -1920,10 +1839,10 @@ Queue_set(PyObject *op, PyObject *args, PyObject *kwargs)
         read_change(max_bytes, "max_bytes", 1, LONG_MAX, "1 or more", &wanted.max_bytes) < 0) {
         return NULL;
     }
-    error = mqc_hold(&self->gate);
+    error = mqc_hold(&self->base.gate);
     if (error == 0) {
         error = system_set(self->id, &wanted);
-        mqc_unhold(&self->gate);
+        mqc_unhold(&self->base.gate);
     }
     if (error != 0) {
         raise_set(self, error, &wanted);
@@ -1979,25 +1898,17 @@ Queue_get_id(PyObject *op, void *Py_UNUSED(closure))
     return PyLong_FromLong(((Queue *)op)->id);
 }
 
-static PyObject *
-Queue_get_serializer(PyObject *op, void *Py_UNUSED(closure))
-{
-    PyObject *object = ((Queue *)op)->serializer.object;
-
-    return Py_NewRef(object == NULL ? Py_None : object);
-}
-
 /* The capacity may be changed by anybody with the right to: ask as long as the queue is open. */
 static long
 current_max_bytes(Queue *self)
 {
     struct msqid_ds status;
 
-    if (mqc_hold(&self->gate) == 0) {
+    if (mqc_hold(&self->base.gate) == 0) {
         if (system_stat(self->id, &status) == 0) {
             atomic_store(&self->max_bytes, capacity(&status));
         }
-        mqc_unhold(&self->gate);
+        mqc_unhold(&self->base.gate);
     }
     return atomic_load(&self->max_bytes);
 }
@@ -2015,30 +1926,6 @@ Queue_get_maxmsgsize(PyObject *op, void *Py_UNUSED(closure))
     long msgmax = system_msgmax();
 
     return PyLong_FromLong(max_bytes < msgmax ? max_bytes : msgmax);
-}
-
-static PyObject *
-Queue_get_on_signal(PyObject *op, void *Py_UNUSED(closure))
-{
-    return PyUnicode_FromString(((Queue *)op)->manners.on_signal_raises ? "raise" : "retry");
-}
-
-static PyObject *
-Queue_get_trusted(PyObject *op, void *Py_UNUSED(closure))
-{
-    return PyBool_FromLong(((Queue *)op)->manners.trusted);
-}
-
-static PyObject *
-Queue_get_spin_us(PyObject *op, void *Py_UNUSED(closure))
-{
-    return PyLong_FromLong((long)(((Queue *)op)->gate.spin_ns / 1000));
-}
-
-static PyObject *
-Queue_get_closed(PyObject *op, void *Py_UNUSED(closure))
-{
-    return PyBool_FromLong(atomic_load(&((Queue *)op)->gate.closed));
 }
 
 /* ***** type spec ***** */
@@ -2076,18 +1963,18 @@ static PyMethodDef Queue_methods[] = {
 static PyGetSetDef Queue_getset[] = {
     {"key", Queue_get_key, NULL, "The key; 0 for a private queue.", NULL},
     {"id", Queue_get_id, NULL, "The kernel's identifier, as ipcs(1) shows it.", NULL},
-    {"serializer", Queue_get_serializer, NULL, "What turns items into messages and back.", NULL},
+    {"serializer", mqc_get_serializer, NULL, "What turns items into messages and back.", NULL},
     {"max_bytes", Queue_get_max_bytes, NULL,
      "The bytes that the messages in the queue may have together; sys.maxsize where this\n"
      "user may write but not look.",
      NULL},
     {"maxmsgsize", Queue_get_maxmsgsize, NULL,
      "The longest message in bytes: kernel.msgmax or max_bytes, whichever is less.", NULL},
-    {"on_signal", Queue_get_on_signal, NULL,
+    {"on_signal", mqc_get_on_signal, NULL,
      "What a signal does to a waiting call in the main thread: 'raise' or 'retry'.", NULL},
-    {"trusted", Queue_get_trusted, NULL, "Whether others' pickles are let in.", NULL},
-    {"spin_us", Queue_get_spin_us, NULL, "Microseconds to try again before sleeping.", NULL},
-    {"closed", Queue_get_closed, NULL, "True once close() or detach() was called.", NULL},
+    {"trusted", mqc_get_trusted, NULL, "Whether others' pickles are let in.", NULL},
+    {"spin_us", mqc_get_spin_us, NULL, "Microseconds to try again before sleeping.", NULL},
+    {"closed", mqc_get_closed, NULL, "True once close() or detach() was called.", NULL},
     {NULL},
 };
 
@@ -2101,8 +1988,8 @@ static PyType_Slot Queue_slots[] = {
     {Py_tp_new, Queue_new},
     {Py_tp_init, Queue_init},
     {Py_tp_dealloc, Queue_dealloc},
-    {Py_tp_traverse, Queue_traverse},
-    {Py_tp_clear, Queue_clear},
+    {Py_tp_traverse, mqc_queue_traverse},
+    {Py_tp_clear, mqc_queue_clear},
     {Py_tp_repr, Queue_repr},
     {Py_tp_richcompare, Queue_richcompare},
     {Py_tp_hash, Queue_hash},

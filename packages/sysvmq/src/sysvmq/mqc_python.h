@@ -600,7 +600,7 @@ mqc_spare_swap(mqc_kept_spare *kept, mqc_spare *spare)
 
 /* Make sure of this many bytes: 0, or -1 without an exception, as the GIL may not be held. Then
  * what was set aside before still is. */
-static int
+static inline int
 mqc_spare_grow(mqc_spare **spare, size_t size)
 {
     mqc_spare *larger;
@@ -624,9 +624,6 @@ mqc_spare_take(mqc_kept_spare *kept, size_t longest)
 {
     mqc_spare *spare = mqc_spare_swap(kept, NULL);
 
-    if (spare != NULL && spare->size >= longest + 4 * MQC_EXCEPTION) {
-        return spare;
-    }
     if (mqc_spare_grow(&spare, longest + 4 * MQC_EXCEPTION) < 0) {
         free(spare);
         PyErr_NoMemory();
@@ -1110,6 +1107,16 @@ mqc_this_thread(const mqc_state *state)
     return record;
 }
 
+/* What both kinds of Queue object begin with. */
+typedef struct {
+    PyObject_HEAD
+    mqc_state *state; /* the type keeps the module alive, and the module its state */
+    mqc_gate gate;
+    mqc_manners manners;
+    mqc_kept_spare spare;
+    mqc_serializer serializer;
+} mqc_queue;
+
 /* One message to move, and how. */
 typedef struct {
     mqc_gate *gate;
@@ -1302,6 +1309,50 @@ mqc_move(const mqc_state *state, const mqc_transfer *transfer)
         return error;
     }
     return mqc_move_slowly(state, transfer, error);
+}
+
+/* Put what the attempt sends, and return what mqc_move returns. */
+static inline int
+mqc_put(mqc_queue *queue, mqc_attempt attempt, void *context, int large, int64_t patience)
+{
+    return mqc_move(queue->state, &(mqc_transfer){
+                                      .gate = &queue->gate,
+                                      .direction = MQC_PUT,
+                                      .attempt = attempt,
+                                      .context = context,
+                                      .patience = patience,
+                                      .on_signal_raises = queue->manners.on_signal_raises,
+                                      .large = large,
+                                  });
+}
+
+/* Wait for one message or more: 0, or -1 with an exception where there is none; *refusal is then
+ * the error by which the queue itself refused, if it did. */
+static inline int
+mqc_get(mqc_queue *queue, mqc_attempt attempt, void *context, int large, int64_t patience,
+        const char *operation, int *refusal)
+{
+    int error = mqc_move(queue->state, &(mqc_transfer){
+                                           .gate = &queue->gate,
+                                           .direction = MQC_GET,
+                                           .attempt = attempt,
+                                           .context = context,
+                                           .patience = patience,
+                                           .on_signal_raises = queue->manners.on_signal_raises,
+                                           .large = large,
+                                       });
+
+    if (error == 0) {
+        return 0;
+    }
+    if (error == EAGAIN) {
+        PyErr_SetNone(queue->state->Empty);
+    }
+    else if (error > 0) {
+        *refusal = error;
+        mqc_raise(operation, error, (PyObject *)queue, NULL);
+    }
+    return -1;
 }
 
 /* Close the gate for good. Returns 0 if it was closed before. */
@@ -1653,6 +1704,88 @@ mqc_inbox_decode(const mqc_state *state, const mqc_serializer *serializer, PyObj
         Py_CLEAR(decoded.items);
     }
     return decoded.items;
+}
+
+/* ***** what every Queue has ***** */
+
+static int
+mqc_queue_traverse(PyObject *op, visitproc visit, void *arg)
+{
+    mqc_queue *queue = (mqc_queue *)op;
+
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(queue->serializer.object);
+    Py_VISIT(queue->serializer.dumps);
+    Py_VISIT(queue->serializer.loads);
+    return 0;
+}
+
+static int
+mqc_queue_clear(PyObject *op)
+{
+    mqc_serializer_clear(&((mqc_queue *)op)->serializer);
+    return 0;
+}
+
+/* Of an object of this type, just made: let it be opened, and read what every way to do so takes. */
+static int
+mqc_queue_begin(mqc_queue *queue, const mqc_options *options)
+{
+    if (mqc_gate_claim(&queue->gate) < 0) {
+        return -1;
+    }
+    return mqc_read_options(options, &queue->gate, &queue->manners);
+}
+
+/* Call a function of the package's Python with the queue, for __reduce__. */
+static PyObject *
+mqc_queue_reduce(PyObject *op, const char *module_name, const char *function)
+{
+    PyObject *reduce, *result;
+
+    if (atomic_load(&((mqc_queue *)op)->gate.closed)) {
+        mqc_raise("pickle", EBADF, op, NULL);
+        return NULL;
+    }
+    reduce = mqc_import(module_name, function);
+    if (reduce == NULL) {
+        return NULL;
+    }
+    result = PyObject_CallFunctionObjArgs(reduce, op, NULL);
+    Py_DECREF(reduce);
+    return result;
+}
+
+static PyObject *
+mqc_get_serializer(PyObject *op, void *Py_UNUSED(closure))
+{
+    PyObject *object = ((mqc_queue *)op)->serializer.object;
+
+    return Py_NewRef(object == NULL ? Py_None : object);
+}
+
+static PyObject *
+mqc_get_closed(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(atomic_load(&((mqc_queue *)op)->gate.closed));
+}
+
+static PyObject *
+mqc_get_on_signal(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyUnicode_FromString(((mqc_queue *)op)->manners.on_signal_raises ? "raise" : "retry");
+}
+
+static PyObject *
+mqc_get_spin_us(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong((long)(((mqc_queue *)op)->gate.spin_ns / 1000));
+}
+
+static PyObject *
+mqc_get_trusted(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((mqc_queue *)op)->manners.trusted);
 }
 
 /* ***** definition ***** */
