@@ -1,11 +1,10 @@
 """How a Queue is pickled. Imported only when it is used."""
 
-import importlib
-import types
 from collections.abc import Callable
 from typing import Any
 
 from ._posixmq import Queue
+from .serializers import picklable, restored
 
 __all__ = ["reduce"]
 
@@ -13,18 +12,8 @@ _OPTIONS = ("on_signal", "spin_us", "trusted")
 _NAMED_OPTIONS = ("readable", "writable", *_OPTIONS)
 
 
-class _Module:
-    """Stands in a pickle for a module, by the name that it is imported by."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-
 def reduce(queue: "Queue[Any]") -> tuple[Any, ...]:
     """Return what unpickles as a queue like this one, for ``__reduce__``."""
-    serializer: Any = queue.serializer
-    if isinstance(serializer, types.ModuleType):
-        serializer = _Module(serializer.__name__)
     if queue.name is not None:
         options = {option: getattr(queue, option) for option in _NAMED_OPTIONS}
         rebuild: Callable[..., Any] = _open
@@ -33,7 +22,11 @@ def reduce(queue: "Queue[Any]") -> tuple[Any, ...]:
         options = {option: getattr(queue, option) for option in _OPTIONS}
         rebuild = _adopt
         target = _for_child(queue)
-    return rebuild, (type(queue), target, serializer, options), getattr(queue, "__dict__", None)
+    return (
+        rebuild,
+        (type(queue), target, picklable(queue.serializer), options),
+        getattr(queue, "__dict__", None),
+    )
 
 
 def _for_child(queue: "Queue[Any]") -> Any:
@@ -49,15 +42,11 @@ def _for_child(queue: "Queue[Any]") -> Any:
     return reduction.DupFd(queue.fileno())
 
 
-def _serializer(stored: Any) -> Any:
-    return importlib.import_module(stored.name) if isinstance(stored, _Module) else stored
-
-
 def _open(kind: "type[Queue[Any]]", name: str, serializer: Any, options: dict[str, Any]) -> Any:
     queue = kind.__new__(kind)  # like unpickling in general, without the subclass's __init__
-    Queue.__init__(queue, name, create=False, serializer=_serializer(serializer), **options)
+    Queue.__init__(queue, name, create=False, serializer=restored(serializer), **options)
     return queue
 
 
 def _adopt(kind: "type[Queue[Any]]", passed: Any, serializer: Any, options: dict[str, Any]) -> Any:
-    return kind.from_fd(passed.detach(), serializer=_serializer(serializer), **options)
+    return kind.from_fd(passed.detach(), serializer=restored(serializer), **options)

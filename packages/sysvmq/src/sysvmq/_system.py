@@ -3,13 +3,12 @@
 Imported only when it is used.
 """
 
-import importlib
 import os
-from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
 from ._errors import QueueError
 from ._sysvmq import Queue
+from .serializers import picklable, restored
 
 _T = TypeVar("_T")
 
@@ -132,11 +131,8 @@ def _read_row(fields: dict[str, str]) -> QueueInfo:
 
 def reduce_queue(queue: Queue[Any]) -> tuple[Any, ...]:
     """Return what pickles an open queue: how to open it by its id, and a subclass's attributes."""
-    serializer: Any = queue.serializer
-    if isinstance(serializer, ModuleType):  # pickle takes none; no str is a serializer
-        serializer = serializer.__name__
     options = {name: getattr(queue, name) for name in ("on_signal", "spin_us", "trusted")}
-    how = rebuild_queue, (type(queue), queue.id, serializer, options)
+    how = rebuild_queue, (type(queue), queue.id, picklable(queue.serializer), options)
     state = queue.__getstate__()
     return how if state is None else (*how, state)
 
@@ -145,6 +141,4 @@ def rebuild_queue(
     cls: type[Queue[_T]], msqid: int, serializer: Any, options: dict[str, Any]
 ) -> Queue[_T]:
     """Open the queue that was pickled."""
-    if isinstance(serializer, str):
-        serializer = importlib.import_module(serializer)
-    return cls.from_id(msqid, serializer=serializer, **options)
+    return cls.from_id(msqid, serializer=restored(serializer), **options)

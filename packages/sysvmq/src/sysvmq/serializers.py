@@ -108,17 +108,31 @@ class SignedSerializer:
 
         return hmac.digest(self._key, payload, "sha256")
 
-    # A queue takes its serializer along when it is pickled, and pickle takes no module.
     def __reduce__(self) -> "tuple[Any, ...]":
-        if isinstance(self._inner, type(_pickle)):
-            return _sign_by_module, (type(self), self._key, self._inner.__name__)
-        return type(self), (self._key, self._inner)
+        return _sign_again, (type(self), self._key, picklable(self._inner))
 
 
-def _sign_by_module(kind: "type[SignedSerializer]", key: bytes, name: str) -> "SignedSerializer":
+def _sign_again(kind: "type[SignedSerializer]", key: bytes, inner: "Any") -> "SignedSerializer":
+    return kind(key, restored(inner))
+
+
+class _Module:
+    """Stands in a pickle for a module, by the name that it is imported by: pickle takes none."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def picklable(serializer: "Any") -> "Any":
+    """Return what a queue takes along as its serializer when it is pickled or copied."""
+    return _Module(serializer.__name__) if isinstance(serializer, type(_pickle)) else serializer
+
+
+def restored(taken: "Any") -> "Any":
+    """Return the serializer that :func:`picklable` was given."""
     import importlib
 
-    return kind(key, importlib.import_module(name))
+    return importlib.import_module(taken.name) if isinstance(taken, _Module) else taken
 
 
 def runs_code(serializer: object) -> bool:
