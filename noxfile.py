@@ -80,6 +80,18 @@ def built(name: str, ending: str) -> Path:
     return path
 
 
+def copy_package(name: str, target: Path) -> Path:
+    """Copy the sources of a distribution, without what was built in them."""
+    leave = shutil.ignore_patterns("build", "dist", "*.egg-info", "__pycache__", "*.so")
+    return shutil.copytree(ROOT / "packages" / FOLDERS[name], target, ignore=leave)
+
+
+def include_of(session: nox.Session) -> str:
+    """Return the folder of Python's C headers."""
+    look = "import sysconfig; print(sysconfig.get_path('include'))"
+    return (session.run("python", "-c", look, silent=True) or "").strip()
+
+
 def install_wheels(session: nox.Session, *names: str) -> None:
     """Install our own wheels, never a release of the same name from an index."""
     session.install("--no-index", *(str(built(name, ".whl")) for name in names))
@@ -148,8 +160,7 @@ def analyse(session: nox.Session) -> None:
     if not can_build(f"{session.bin}/python") or not shutil.which("cc"):
         session.warn("no C compiler or no Python headers: the C is not analysed")
         return
-    look = "import sysconfig; print(sysconfig.get_path('include'))"
-    include = (session.run("python", "-c", look, silent=True) or "").strip()
+    include = include_of(session)
     for name in SIBLINGS:
         source = str(ROOT / f"packages/{name}/src/{name}/_{name}.c")
         flags = ["-std=c11", "-DPy_LIMITED_API=0x030B0000", f"-isystem{include}"]
@@ -328,10 +339,7 @@ def bump(session: nox.Session) -> None:
 def build_one(session: nox.Session, name: str) -> None:
     """Build one sdist, and the wheel from that sdist, out of a clean copy of the package."""
     with tempfile.TemporaryDirectory() as folder:
-        leave = shutil.ignore_patterns("build", "dist", "*.egg-info", "__pycache__", "*.so")
-        source = Path(
-            shutil.copytree(ROOT / "packages" / FOLDERS[name], f"{folder}/x", ignore=leave)
-        )
+        source = copy_package(name, Path(folder, "x"))
         files = {str(p.relative_to(source)) for p in source.rglob("*") if p.is_file()}
         command = ["python", "-m", "build", "--no-isolation", "--outdir", str(DIST), str(source)]
         output = session.run(*command, silent=True) or ""
@@ -483,8 +491,7 @@ def portable(session: nox.Session, name: str) -> None:
     """Test the waits of systems without thread-directed timers (FreeBSD, macOS), on this one."""
     session.install(*TESTING, SETUPTOOLS)
     with tempfile.TemporaryDirectory() as folder:
-        leave = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
-        source = shutil.copytree(ROOT / "packages" / FOLDERS[name], f"{folder}/x", ignore=leave)
+        source = copy_package(name, Path(folder, "x"))
         build = ("--no-index", "--no-build-isolation", "--force-reinstall", str(source))
         session.install(*build, env={"CFLAGS": "-O2 -DMQC_POLLS"})
     look = f"from {name} import _{name} as c; assert c._polls"
@@ -496,7 +503,7 @@ def compile_for(session: nox.Session, target: str, name: str, headers: Path) -> 
     """Compile and link the extension for a target; return what the compiler says."""
     source = ROOT / f"packages/{FOLDERS[name]}/src/{name}/_{name}.c"
     command = ["python", "-m", "ziglang", "cc", "-target", target, "-std=c11", "-Wall", "-Wextra"]
-    command += ["-Wno-unused-parameter", "-Wno-missing-field-initializers", "-fPIC", "-shared"]
+    command += [*QUIET, "-fPIC", "-shared"]
     command += ["-DPy_LIMITED_API=0x030B0000", f"-I{headers}", str(source)]
     command += ["-o", str(headers / "extension.so")]
     if "macos" in target:
@@ -513,10 +520,8 @@ def cross(session: nox.Session) -> None:
         session.install("ziglang", silent=True)
     except nox.command.CommandFailed:
         session.skip("ziglang, the compiler with those systems' headers, cannot be installed")
-    look = "import sysconfig; print(sysconfig.get_path('include'))"
-    include = (session.run("python", "-c", look, silent=True) or "").strip()
     with tempfile.TemporaryDirectory() as folder:
-        headers = Path(shutil.copytree(include, f"{folder}/include"))
+        headers = Path(shutil.copytree(include_of(session), f"{folder}/include"))
         (headers / "pyconfig.h").rename(headers / "pyconfig_of_this_machine.h")
         (headers / "pyconfig.h").write_text(PYCONFIG)
         for target in TARGETS:
@@ -536,8 +541,7 @@ def install_instrumented(session: nox.Session, name: str, *flags: str) -> Path:
     """Build and install a package with these flags, and return the folder it was built in."""
     source = Path(session.create_tmp(), name)
     shutil.rmtree(source, ignore_errors=True)
-    leave = shutil.ignore_patterns("build", "dist", "*.egg-info", "__pycache__", "*.so")
-    shutil.copytree(ROOT / "packages" / FOLDERS[name], source, ignore=leave)
+    copy_package(name, source)
     joined = " ".join(flags)
     env = {"CFLAGS": f"-g -fno-omit-frame-pointer {joined}", "LDFLAGS": joined}
     options = ["--no-index", "--no-build-isolation", "--no-deps", "--force-reinstall"]
@@ -595,7 +599,7 @@ def instrumented_pytest(
     settings = (f"--config-file={ROOT}/pyproject.toml", f"--rootdir={ROOT}", "-s", "-q", *options)
     targets = which or (f"packages/{name}/tests", f"packages/{name}/README.md")
     command = [*before, "python", "-I", "-m", "pytest", *settings, *session.posargs]
-    paths = [str(ROOT / target) for target in targets]
+    paths = [ROOT / target for target in targets]
     run_outside(session, *command, *paths, env=env, external=True)
 
 

@@ -48,6 +48,21 @@ import ctypes, os, queue, signal, sys, threading, time
 import sysvmq
 from sysvmq import Queue, QueueError, RawSerializer
 args = sys.argv[1:]
+
+def become_nobody():
+    import importlib, pkgutil
+    for module in pkgutil.iter_modules(sysvmq.__path__):  # before files become unreadable
+        importlib.import_module("sysvmq." + module.name)
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+
+def report(call):
+    try:
+        print(call())
+    except QueueError as error:
+        print(error.errno == QueueError.NO_PERMISSIONS, error.msg)
+
 """
 
 # An IPC namespace of its own: its limits can be set, and every key in it is free.

@@ -90,27 +90,15 @@ def test_what_from_id_opened_is_not_opened_again(q, fresh_key):
     assert same.id == q.id
 
 
-BECOME_NOBODY = """\
-import importlib, pkgutil
-for module in pkgutil.iter_modules(sysvmq.__path__):
-    importlib.import_module("sysvmq." + module.name)
-os.setgroups([])
-os.setgid(65534)
-os.setuid(65534)
-def report(call):
-    try:
-        print(call())
-    except QueueError as error:
-        print(error.errno == QueueError.NO_PERMISSIONS, error.msg)
-"""
-
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
 @needs_root
 def test_from_id_of_somebody_else_s_queue_needs_a_right(make, spawn):
     queue = make(mode=0o600)
-    words = spawn(BECOME_NOBODY + "report(lambda: Queue.from_id(int(args[0])))", queue.id).finish()
+    words = spawn(
+        "become_nobody()\n" + "report(lambda: Queue.from_id(int(args[0])))", queue.id
+    ).finish()
     assert words.startswith("True")
     assert str(queue.id) in words and "mode" in words
 
@@ -124,14 +112,16 @@ queue = Queue.from_id(int(args[0]))
 queue.put("written")
 print(queue.key, queue.max_bytes == sys.maxsize)
 """
-    assert spawn(BECOME_NOBODY + code, queue.id).finish() == f"{queue.key} True"
+    assert spawn("become_nobody()\n" + code, queue.id).finish() == f"{queue.key} True"
     assert queue.get() == "written"
 
 
 @needs_root
 def test_remove_is_for_the_owner(make, spawn, row):
     queue = make(mode=0o666)
-    words = spawn(BECOME_NOBODY + "report(lambda: sysvmq.remove(int(args[0])))", queue.id).finish()
+    words = spawn(
+        "become_nobody()\n" + "report(lambda: sysvmq.remove(int(args[0])))", queue.id
+    ).finish()
     assert words.startswith("True")
     assert str(queue.id) in words and "owner" in words
     assert row(queue.id)

@@ -7,13 +7,8 @@ import pytest
 from sysvmq import QueueError, RawSerializer
 
 DROP = """\
-import importlib, pkgutil
-for module in pkgutil.iter_modules(sysvmq.__path__):  # before files become unreadable
-    importlib.import_module("sysvmq." + module.name)
 if os.geteuid() == 0:
-    os.setgroups([])
-    os.setgid(65534)
-    os.setuid(65534)
+    become_nobody()
 def report(call):
     try:
         call()

@@ -110,21 +110,11 @@ def test_joining_changes_no_mode(make, row, key):
     assert int(row(queue.id)["perms"], 8) & 0o777 == 0o660
 
 
-BECOME_NOBODY = """\
-import importlib, pkgutil
-for module in pkgutil.iter_modules(sysvmq.__path__):
-    importlib.import_module("sysvmq." + module.name)
-os.setgroups([])
-os.setgid(65534)
-os.setuid(65534)
-"""
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_another_user_needs_the_mode_s_permission(make, spawn, key):
     queue = make(key)
     child = spawn(
-        BECOME_NOBODY
+        "become_nobody()\n"
         + """\
 try:
     Queue(int(args[0]))
@@ -142,7 +132,7 @@ def test_another_user_works_with_a_queue_whose_mode_lets_it(make, spawn, key):
     queue = make(key, mode=0o666)
     queue.put("to anybody")
     child = spawn(
-        BECOME_NOBODY
+        "become_nobody()\n"
         + """\
 queue = Queue(int(args[0]), create=False, trusted=True)
 queue.put([queue.get(), os.getuid()], msg_type=2)
@@ -157,7 +147,7 @@ queue.put([queue.get(), os.getuid()], msg_type=2)
 def test_another_user_cannot_remove_the_queue(make, spawn, key, row):
     queue = make(key, mode=0o666)
     child = spawn(
-        BECOME_NOBODY
+        "become_nobody()\n"
         + """\
 queue = Queue(int(args[0]), trusted=True)
 try:

@@ -110,16 +110,6 @@ def test_peek_disturbs_no_reader(q, thread):
     assert waiter.result() == "y"
 
 
-BECOME_NOBODY = """\
-import importlib, pkgutil
-for module in pkgutil.iter_modules(sysvmq.__path__):
-    importlib.import_module("sysvmq." + module.name)
-os.setgroups([])
-os.setgid(65534)
-os.setuid(65534)
-"""
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize(
     ("mode", "expected"), [(0o622, "NO_PERMISSIONS"), (0o644, "Message(item=1, msg_type=2)")]
@@ -132,7 +122,7 @@ try:
 except QueueError as error:
     print("NO_PERMISSIONS" if error.errno == QueueError.NO_PERMISSIONS else error)
 """
-    assert spawn(BECOME_NOBODY + code, key).finish() == expected
+    assert spawn("become_nobody()\n" + code, key).finish() == expected
 
 
 # Linux's numbers of msgrcv, and what <linux/audit.h> calls the machine

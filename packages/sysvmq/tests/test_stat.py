@@ -75,16 +75,6 @@ def test_stat_of_a_removed_queue_is_an_invalid_descriptor(q, remove):
     assert caught.value.errno == QueueError.INVALID_DESCRIPTOR
 
 
-BECOME_NOBODY = """\
-import importlib, pkgutil
-for module in pkgutil.iter_modules(sysvmq.__path__):
-    importlib.import_module("sysvmq." + module.name)
-os.setgroups([])
-os.setgid(65534)
-os.setuid(65534)
-"""
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize(("mode", "expected"), [(0o644, "0 420"), (0o622, "NO_PERMISSIONS")])
 def test_stat_needs_the_right_to_read(make, key, spawn, mode, expected):
@@ -96,4 +86,4 @@ try:
 except QueueError as error:
     print("NO_PERMISSIONS" if error.errno == QueueError.NO_PERMISSIONS else error)
 """
-    assert spawn(BECOME_NOBODY + code, key).finish() == expected
+    assert spawn("become_nobody()\n" + code, key).finish() == expected
