@@ -71,8 +71,11 @@ def references():
         waiting = gc.get_referents(*fresh.values())
         # The collector does not look into code: there lie the constants of the operations.
         waiting += [each.co_consts for each in fresh.values() if type(each) is CodeType]
-    # Small integers are everybody's, these counts among them.
-    return {key: sys.getrefcount(each) for key, each in seen.items() if type(each) is not int}
+    return {
+        key: sys.getrefcount(each)
+        for key, each in seen.items()
+        if type(each) is not int or not -5 <= each <= 1024  # those are everybody's
+    }
 
 
 def thread_dictionary():
@@ -131,18 +134,18 @@ def leaked_references(rig, operation, times):
     grown = {key: after[key] - count for key, count in before.items() if key in after}
     grown = {key: value / times for key, value in grown.items() if value >= 0.9 * times}
     del before, after
-    return {
-        f"references to {type(each).__name__} {each!r:.60}": grown[id(each)]
+    names = {
+        id(each): f"{type(each).__name__} {each!r:.60}"
         for each in everything()
         if id(each) in grown
     }
+    return {f"references to {names.get(key, 'a constant')}": grown[key] for key in grown}
 
 
 def everything():
     """What the collector knows, and what hangs on it directly."""
-    objects = gc.get_objects()
-    unique = {id(each): each for each in objects + gc.get_referents(*objects)}
-    return list(unique.values())
+    objects = [*gc.get_objects(), thread_dictionary()]
+    return objects + gc.get_referents(*objects)
 
 
 def find_leaks(rig, operation, times):
