@@ -418,15 +418,17 @@ def operations(rig):
         "stat": op(lambda r: r.q.stat(), needs="stat", cost=3),
         "stat: closed": op(lambda r: r.closed.stat(), QueueError, needs="stat", cost=5),
         "notify": op(notify, needs="notify", cost=10),
-        "from_fd": op(
-            lambda r: Queue.from_fd(os.dup(r.q.fileno())).close(), needs="from_fd", cost=5
-        ),
+        "from_fd": op(from_fd, needs="from_fd", cost=5),
         "from_fd: no queue": op(lambda r: Queue.from_fd(999_999), OSError, needs="from_fd", cost=5),
         "anonymous": op(lambda r: Queue.anonymous(1, 16).close(), needs="anonymous", cost=5),
         "list_queues": op(lambda r: posixmq.list_queues(), needs="list_queues", cost=50),
         "limits": op(lambda r: posixmq.limits(), needs="limits", cost=20),
+        # Without memory pickle's own import fails, and it says PicklingError.
         "pickle": op(
-            lambda r: pickle.loads(pickle.dumps(r.q)).close(), needs="__reduce_queue__", cost=10
+            lambda r: pickle.loads(pickle.dumps(r.q)).close(),
+            needs="__reduce_queue__",
+            cost=10,
+            only="leaks",
         ),
         "iterate": op(lambda r: next(r.q), (), "q", -1, 3, "__next__"),
         "iterate: closed": op(lambda r: next(r.closed), StopIteration, needs="__next__"),
@@ -459,6 +461,16 @@ def can_pickle(q):
     except Exception:
         return False
     return True
+
+
+def from_fd(rig):
+    """The descriptor stays ours where it is not taken over."""
+    fd = os.dup(rig.q.fileno())
+    try:
+        Queue.from_fd(fd).close()
+    except BaseException:
+        os.close(fd)
+        raise
 
 
 def notify(rig):

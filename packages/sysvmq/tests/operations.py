@@ -449,8 +449,12 @@ def operations(rig):
         ),
         "list_queues": op(lambda r: sysvmq.list_queues(), needs="list_queues", cost=50),
         "limits": op(lambda r: sysvmq.limits(), needs="limits", cost=20),
+        # Without memory pickle's own import fails, and it says PicklingError.
         "pickle": op(
-            lambda r: pickle.loads(pickle.dumps(r.q)).detach(), needs="__reduce_queue__", cost=10
+            lambda r: pickle.loads(pickle.dumps(r.q)).detach(),
+            needs="__reduce_queue__",
+            cost=10,
+            only="leaks",
         ),
         "iterate": op(lambda r: next(r.q), (), "q", -1, 3, "__next__"),
         "iterate: closed": op(lambda r: next(r.closed), StopIteration, needs="__next__"),
