@@ -249,10 +249,11 @@ def test_what_is_no_error_of_the_serializers_passes_through_loads(make, error):
             raise error
 
     q = make(serializer=Failing)
-    q.put(b"payload")
+    q.put(b"payload", priority=3)
     with pytest.raises(type(error)) as caught:
         q.get()
     assert caught.value is error
+    assert (error.data, error.priority) == (b"payload", 3)  # it does not cost the message
 
 
 def test_a_message_made_too_long_by_dumps_is_refused(make):

@@ -213,6 +213,19 @@ def test_what_loads_raises_is_a_decode_error_that_keeps_the_bytes(make):
     assert caught.value.data == b"precious"
     assert caught.value.msg_type == 9
     assert isinstance(caught.value.__cause__, LookupError)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)], ids=repr)
+def test_what_is_no_error_of_the_serializers_passes_with_the_bytes(make, error):
+    def loads(data):
+        raise error
+
+    queue = make(serializer=SimpleNamespace(dumps=bytes, loads=loads))
+    queue.put(b"precious", msg_type=9)
+    with pytest.raises(type(error)) as caught:
+        queue.get()
+    assert caught.value is error
+    assert (error.data, error.msg_type) == (b"precious", 9)
     assert queue.empty()
 
 

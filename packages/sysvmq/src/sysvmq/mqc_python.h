@@ -935,6 +935,21 @@ mqc_try_decode_error(const mqc_state *state, PyObject *queue, PyObject *cause, P
     return exception;
 }
 
+/* Let an exception that is no DecodeError carry the message that it cost, where it can. */
+static void
+mqc_attach_message(PyObject *exception, PyObject *data, const char *place, long value)
+{
+    PyObject *number = PyLong_FromLong(value);
+
+    if (PyObject_SetAttrString(exception, "data", data) < 0) {
+        PyErr_Clear();
+    }
+    if (number == NULL || PyObject_SetAttrString(exception, place, number) < 0) {
+        PyErr_Clear();
+    }
+    Py_XDECREF(number);
+}
+
 /* The DecodeError for a message that the serializer refused by raising cause. Where it cannot be
  * made, by lack of memory or at the limit of recursion, the cause itself carries the data. */
 static PyObject *
@@ -949,26 +964,30 @@ mqc_decode_error(const mqc_state *state, PyObject *queue, PyObject *cause, PyObj
     if (exception == NULL) {
         PyErr_Clear();
         exception = Py_NewRef(cause);
-        if (PyObject_SetAttrString(exception, "data", data) < 0) {
-            PyErr_Clear();
-        }
+        mqc_attach_message(exception, data, place, value);
     }
     return exception;
 }
 
-/* Replace what the serializer raised by a DecodeError that holds the message. An exception
- * that is no error of the serializer's (KeyboardInterrupt, SystemExit) stays what it is. */
+/* Replace what the serializer raised by a DecodeError that holds the message. An exception that
+ * is no error of the serializer's (KeyboardInterrupt, SystemExit) stays what it is, and holds it. */
 static void
 mqc_raise_decode(const mqc_state *state, PyObject *queue, PyObject *data, const char *place,
                  long value, mqc_spare **spare)
 {
-    if (PyErr_ExceptionMatches(PyExc_Exception)) {
-        PyObject *cause = mqc_take_exception();
+    int is_error = PyErr_ExceptionMatches(PyExc_Exception);
+    PyObject *cause = mqc_take_exception();
+
+    if (is_error) {
         mqc_raise_object(mqc_decode_error(state, queue, cause, data, place, value, spare));
         Py_DECREF(cause);
-        free(*spare); /* the traceback needs memory, too */
-        *spare = NULL;
     }
+    else {
+        mqc_attach_message(cause, data, place, value);
+        mqc_raise_again(cause);
+    }
+    free(*spare); /* the traceback needs memory, too */
+    *spare = NULL;
 }
 
 /* Turn a received message into an item, taking over the reference to its bytes (NULL passes
