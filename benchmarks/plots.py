@@ -16,6 +16,7 @@ from runner import Outcome
 
 COLOURS = {"ours": "#d1495b", "floor": "#8d99ae", "bound": "#8d99ae", "peer": "#30638e"}
 SPINNING = "#3a3f4b"
+MARKERS = {"many": "s", "into": "^"}  # by how a contender moves its messages
 HIDDEN = ("pickle", "bound-posix", "bound-sysv", "bare")
 OVERVIEW = ("pair-raw", "pingpong", "stream-raw", "workers-64")
 AXES = {
@@ -99,11 +100,12 @@ def bar_figure(outcomes: list[Outcome], path: Path, columns: int = 1) -> None:
 def line_style(row: Row) -> dict[str, Any]:
     kind = row.contender.kind
     width = 2.2 if kind == "ours" else 1.2
+    marker = MARKERS.get(row.contender.id.rpartition("-")[2], ".")
     if kind == "peer":
-        return {"linewidth": width, "marker": "."}
+        return {"linewidth": width, "marker": marker}
     dashes = "--" if row.contender.family == "sysv" else "-"
     colour = SPINNING if row.contender.id.endswith("spinning") else COLOURS[kind]
-    return {"linewidth": width, "marker": ".", "linestyle": dashes, "color": colour}
+    return {"linewidth": width, "marker": marker, "linestyle": dashes, "color": colour}
 
 
 def line_figure(group: str, outcomes: list[Outcome], path: Path) -> None:
