@@ -3,9 +3,12 @@
 import os
 import pickle
 import secrets
+from types import SimpleNamespace
 
 import pytest
 
+import posixmq as plain_posixmq
+import sysvmq as plain_sysvmq
 from ipcqueue import posixmq, sysvmq
 from ipcqueue.serializers import PickleSerializer, RawSerializer
 
@@ -55,6 +58,18 @@ def test_pickle_is_what_the_default_does(make):
     for q in (plain, named):
         q.put({"a": (1, 2.5, None)})
         assert q.get() == {"a": (1, 2.5, None)}
+
+
+@pytest.mark.parametrize("package", [plain_posixmq, plain_sysvmq], ids=lambda each: each.__name__)
+def test_what_rests_on_either_package_s_pickle_is_not_trusted(make, package):
+    class Sub(package.PickleSerializer):
+        pass
+
+    loads = package.PickleSerializer.loads
+    borrowed = SimpleNamespace(dumps=package.PickleSerializer.dumps, loads=loads)
+    for serializer in (package.PickleSerializer, Sub, Sub(), borrowed):
+        with pytest.raises(OSError, match="trusted=True"):
+            make(mode=0o666, serializer=serializer)
 
 
 def test_pickle_protocol_reaches_the_pickle(make):

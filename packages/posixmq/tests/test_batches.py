@@ -833,6 +833,30 @@ def test_what_is_no_error_gets_through_with_all_that_was_received(make, kind):
     assert q.empty()
 
 
+def test_an_exception_that_takes_no_attributes_is_given_what_was_received(make):
+    class Closed(BaseException):
+        def __setattr__(self, name, value):
+            raise RuntimeError("no attributes")
+
+    class Closing:
+        @staticmethod
+        def dumps(obj):
+            return obj
+
+        @staticmethod
+        def loads(data):
+            if data == b"bad":
+                raise Closed
+            return data
+
+    q = make(serializer=Closing)
+    q.put_many([b"a", b"bad", b"c"])
+    with pytest.raises(Closed) as caught:
+        q.get_many()
+    assert caught.value.items == [b"a", b"c"]
+    assert caught.value.failures[0].data == b"bad"
+
+
 def test_a_serializer_that_always_raises_the_same_object_loses_nothing(make):
     error = ValueError("always this one")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import posixmq
+import posixmq._explain
 from posixmq import DecodeError, Queue, QueueError
 
 INVALID = {"errno": QueueError.INVALID_VALUE}
@@ -467,3 +467,38 @@ def test_full_and_empty_are_no_queue_errors(q, full):
         q.get_nowait()
     with pytest.raises(queue.Full):
         full.put_nowait(1)
+
+
+class Alarm(TimeoutError):
+    """What the handler of a signal may raise at any moment."""
+
+
+def raising(error):
+    def call(*_):
+        raise error
+
+    return call
+
+
+def test_what_a_handler_raises_while_an_error_is_explained_gets_through(q, monkeypatch):
+    for name in ("failure", "open"):
+        with monkeypatch.context() as patch:
+            patch.setattr(posixmq._explain, name, raising(Alarm()), raising=False)
+            with pytest.raises(Alarm):
+                q.put("x" * 100_000)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("no descriptor"), MemoryError(), RecursionError()], ids=repr
+)
+def test_what_cannot_be_explained_is_said_in_plain_words(q, monkeypatch, error):
+    monkeypatch.setattr(posixmq._explain, "failure", raising(error))
+    with pytest.raises(QueueError, match="cannot put: ") as caught:
+        q.put("x" * 100_000)
+    assert caught.value.errno == QueueError.TOO_BIG_MESSAGE
+
+
+def test_limits_that_cannot_be_read_are_taken_to_be_the_usual_ones(q, monkeypatch):
+    monkeypatch.setattr(posixmq._explain, "open", raising(PermissionError()), raising=False)
+    with pytest.raises(QueueError, match="msgsize_max = 8192"):
+        q.put("x" * 100_000)

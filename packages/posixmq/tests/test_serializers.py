@@ -323,3 +323,9 @@ def test_openers_may_use_different_serializers(make, name):
     text, raw = make(name, serializer=json), make(name, serializer=RawSerializer)
     raw.put(b"[1, 2]")
     assert text.get() == [1, 2]
+
+
+@pytest.mark.parametrize("kind", [PickleSerializer, RawSerializer])
+def test_an_object_s_own_loads_is_refused_as_it_would_not_be_called(kind):
+    with pytest.raises(AttributeError):
+        kind().loads = bytes

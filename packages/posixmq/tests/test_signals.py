@@ -1,10 +1,12 @@
 """Signals that arrive while a call waits: handlers run, nothing is lost, timeouts go on."""
 
+import ctypes
 import queue
 import random
 import signal
 import threading
 import time
+import types
 
 import pytest
 
@@ -452,3 +454,18 @@ def test_a_signal_during_a_short_timeout_is_never_lost(make, handle):
             outcomes["signal"] += 1
         signal.setitimer(signal.ITIMER_REAL, 0)
     assert sum(outcomes.values()) == 300
+
+
+@pytest.mark.parametrize("way", ["get", "receive", "get_many"])
+def test_control_c_while_a_message_fails_to_decode_is_heard(make, way):
+    """loads is C code, so that the handler runs only when the next Python code does."""
+    interrupt_and_fail = ctypes.pythonapi["PyErr_SetInterrupt"]
+    interrupt_and_fail.restype = bytes.fromhex  # a TypeError for any int
+    serializer = types.SimpleNamespace(dumps=bytes, loads=interrupt_and_fail)
+    q = make(serializer=serializer)
+    q.put(b"precious")
+    with pytest.raises(KeyboardInterrupt) as caught:
+        getattr(q, way)()
+    assert (caught.value.data, caught.value.priority) == (b"precious", 0)
+    assert isinstance(caught.value.__context__, TypeError)
+    assert q.empty()

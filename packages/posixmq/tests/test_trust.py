@@ -2,6 +2,7 @@
 
 import array
 import contextlib
+import functools
 import json
 import marshal
 import mmap
@@ -77,6 +78,12 @@ RUN_CODE = {
     "a copy of cloudpickle in another package": module("joblib.externals.cloudpickle"),
     "one called jsonpickle": module("jsonpickle"),
     "pickle in Python": types.SimpleNamespace(dumps=pickle._dumps, loads=pickle._loads),
+    "one that borrows PickleSerializer's": types.SimpleNamespace(
+        dumps=PickleSerializer.dumps, loads=PickleSerializer.loads
+    ),
+    "a partial of pickle's": types.SimpleNamespace(
+        dumps=pickle.dumps, loads=functools.partial(pickle.loads, encoding="latin1")
+    ),
     "one that says so": Honest,
 }
 RUN_NONE = {

@@ -1157,3 +1157,27 @@ def test_what_the_serializer_raises_keeps_its_context(key):
                 q.put_many([1])
         assert isinstance(caught.value.__context__, LookupError)
         assert caught.value.count == 0
+
+
+def test_an_exception_that_takes_no_attributes_is_given_what_was_received(make):
+    class Closed(BaseException):
+        def __setattr__(self, name, value):
+            raise RuntimeError("no attributes")
+
+    class Closing:
+        @staticmethod
+        def dumps(obj):
+            return obj
+
+        @staticmethod
+        def loads(data):
+            if data == b"bad":
+                raise Closed
+            return data
+
+    q = make(serializer=Closing)
+    q.put_many([b"a", b"bad", b"c"])
+    with pytest.raises(Closed) as caught:
+        q.get_many()
+    assert caught.value.items == [b"a", b"c"]
+    assert caught.value.failures[0].data == b"bad"

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-import sysvmq
+import sysvmq._explain
 from sysvmq import DecodeError, PickleSerializer, Queue, QueueError, RawSerializer
 
 LONG_MAX = 2 ** (8 * ctypes.sizeof(ctypes.c_long) - 1) - 1
@@ -554,3 +554,38 @@ def test_full_and_empty_change_nothing(full, row):
     with pytest.raises(Full):
         full.put_nowait(b"x")
     assert row(full.id) == before
+
+
+class Alarm(TimeoutError):
+    """What the handler of a signal may raise at any moment."""
+
+
+def raising(error):
+    def call(*_):
+        raise error
+
+    return call
+
+
+def test_what_a_handler_raises_while_an_error_is_explained_gets_through(q, monkeypatch):
+    for name in ("failure", "open"):
+        with monkeypatch.context() as patch:
+            patch.setattr(sysvmq._explain, name, raising(Alarm()), raising=False)
+            with pytest.raises(Alarm):
+                q.put("x" * 100_000)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("no descriptor"), MemoryError(), RecursionError()], ids=repr
+)
+def test_what_cannot_be_explained_is_said_in_plain_words(q, monkeypatch, error):
+    monkeypatch.setattr(sysvmq._explain, "failure", raising(error))
+    with pytest.raises(QueueError, match="cannot put: ") as caught:
+        q.put("x" * 100_000)
+    assert caught.value.errno == QueueError.TOO_BIG_MESSAGE
+
+
+def test_limits_that_cannot_be_read_are_taken_to_be_the_usual_ones(q, monkeypatch):
+    monkeypatch.setattr(sysvmq._explain, "open", raising(PermissionError()), raising=False)
+    with pytest.raises(QueueError, match="msgmax is 8192"):
+        q.put("x" * 100_000)

@@ -3,6 +3,8 @@
 import ctypes
 import gc
 import os
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -212,6 +214,25 @@ def test_a_subclass_s_private_queue_warns_once(remove):
     msqid, said = dropped(cycle)
     remove(msqid)
     assert len(said) == 1
+
+
+def test_a_queue_that_goes_after_its_module_leaves_nothing_unsaid(remove):
+    """As Python ends a cycle may go in any order: the class and the module's state before the queue."""
+    script = """
+import gc, sysvmq
+class Sub(sysvmq.Queue):
+    pass
+queue = Sub()
+queue.itself = queue
+print(queue.id)
+gc.disable()
+"""
+    debugging = os.environ | {"PYTHONMALLOC": "debug"}  # what was freed does not look as before
+    command = [sys.executable, "-P", "-W", "error::ResourceWarning", "-c", script]
+    ended = subprocess.run(command, capture_output=True, text=True, env=debugging)
+    remove(int(ended.stdout))
+    assert ended.returncode == 0
+    assert "unclosed private message queue" in ended.stderr
 
 
 @pytest.mark.parametrize("end", ["close", "detach", "removed", "with", "keyed", "from_id"])

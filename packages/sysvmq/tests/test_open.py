@@ -161,6 +161,23 @@ except QueueError as error:
     assert row(queue.id)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_whoever_may_only_write_to_his_queue_sets_its_size(spawn):
+    """IPC_SET is the owner's right, whatever the mode lets him see."""
+    child = spawn(
+        "become_nobody()\n"
+        + """\
+with Queue(max_bytes=1000, mode=0o200, serializer=RawSerializer) as queue:
+    queue.put(bytes(1000))
+    try:
+        queue.put(bytes(1001))
+    except QueueError as error:
+        print(error.errno == QueueError.TOO_BIG_MESSAGE)
+"""
+    )
+    assert child.finish() == "True"
+
+
 def test_max_bytes_is_applied(make):
     queue = make(max_bytes=4096)
     assert queue.max_bytes == 4096

@@ -264,3 +264,9 @@ def test_a_serializer_sees_each_item_once(make):
         queue.put(2, timeout=0.02)
     assert seen == [1, 2]
     assert queue.get() == 16
+
+
+@pytest.mark.parametrize("kind", [PickleSerializer, RawSerializer])
+def test_an_object_s_own_loads_is_refused_as_it_would_not_be_called(kind):
+    with pytest.raises(AttributeError):
+        kind().loads = bytes

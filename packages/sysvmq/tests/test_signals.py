@@ -1,5 +1,6 @@
 """Signals: handlers run, what they raise propagates, on_signal decides the rest."""
 
+import ctypes
 import mmap
 import os
 import queue as stdlib_queue
@@ -7,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import types
 
 import pytest
 
@@ -356,3 +358,18 @@ def test_a_signal_at_any_moment_runs_its_handler_at_once(
             assert queue.get(timeout=15) == number
         assert int(shooter.finish()) <= rounds / 20
         assert int.from_bytes(memory[4:8], sys.byteorder) == rounds
+
+
+@pytest.mark.parametrize("way", ["get", "receive", "get_many"])
+def test_control_c_while_a_message_fails_to_decode_is_heard(make, way):
+    """loads is C code, so that the handler runs only when the next Python code does."""
+    interrupt_and_fail = ctypes.pythonapi["PyErr_SetInterrupt"]
+    interrupt_and_fail.restype = bytes.fromhex  # a TypeError for any int
+    serializer = types.SimpleNamespace(dumps=bytes, loads=interrupt_and_fail)
+    q = make(serializer=serializer)
+    q.put(b"precious")
+    with pytest.raises(KeyboardInterrupt) as caught:
+        getattr(q, way)()
+    assert (caught.value.data, caught.value.msg_type) == (b"precious", 1)
+    assert isinstance(caught.value.__context__, TypeError)
+    assert q.empty()

@@ -1,6 +1,7 @@
 """Trust: unpickling runs code, so nobody unpickles what somebody else may have put."""
 
 import contextlib
+import functools
 import json
 import marshal
 import os
@@ -73,6 +74,12 @@ RUN_CODE = {
     "one called cloudpickle": module("cloudpickle"),
     "one called dill": module("dill"),
     "a copy of cloudpickle in another package": module("joblib.externals.cloudpickle"),
+    "one that borrows PickleSerializer's": types.SimpleNamespace(
+        dumps=PickleSerializer.dumps, loads=PickleSerializer.loads
+    ),
+    "a partial of pickle's": types.SimpleNamespace(
+        dumps=pickle.dumps, loads=functools.partial(pickle.loads, encoding="latin1")
+    ),
     "one that says so": Honest,
 }
 RUN_NONE = {

@@ -267,17 +267,28 @@ def _exists(maxsize: int, maxmsgsize: int) -> str:
 
 
 def _read_limit(name: str) -> int:
-    with contextlib.suppress(OSError, ValueError), open(_MQUEUE_LIMITS + name) as file:
-        return int(file.read())
-    return {"msg_max": 10, "msgsize_max": 8192, "queues_max": 256}[name]
+    return int(
+        _read(_MQUEUE_LIMITS + name)
+        or {"msg_max": 10, "msgsize_max": 8192, "queues_max": 256}[name]
+    )
+
+
+def _read(path: str) -> str:
+    """A file of /proc, or nothing where it cannot be read."""
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError as error:
+        if type(error) not in (OSError, FileNotFoundError, PermissionError):
+            raise  # a signal handler's own, such as TimeoutError
+        return ""
 
 
 def _may_exceed_limits() -> bool:
     """Whether this process has CAP_SYS_RESOURCE, which root may lack."""
-    with contextlib.suppress(OSError), open("/proc/self/status") as file:
-        for line in file:
-            if line.startswith("CapEff:"):
-                return bool(int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)
+    for line in _read("/proc/self/status").splitlines():
+        if line.startswith("CapEff:"):
+            return bool(int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)
     return False
 
 

@@ -563,17 +563,16 @@ static PyObject *
 Queue_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
 {
     allocfunc allocate = PyType_GetSlot(type, Py_tp_alloc);
-    module_state *state = mqc_state_of_type(type, &posixmq_module);
+    PyObject *module = mqc_module_of_type(type, &posixmq_module);
     Queue *self;
 
-    if (state == NULL) {
+    if (module == NULL) {
         return NULL;
     }
     self = (Queue *)allocate(type, 0);
     if (self != NULL) {
-        self->base.state = &state->common;
+        mqc_queue_bind(&self->base, module);
         self->fd = -1;
-        mqc_gate_register(&self->base.gate);
     }
     return (PyObject *)self;
 }
@@ -883,8 +882,6 @@ static void
 Queue_dealloc(PyObject *op)
 {
     Queue *self = (Queue *)op;
-    PyTypeObject *type = Py_TYPE(op);
-    freefunc release = PyType_GetSlot(type, Py_tp_free);
 
     PyObject_GC_UnTrack(op);
     if (self->weakrefs != NULL) {
@@ -893,15 +890,11 @@ Queue_dealloc(PyObject *op)
     if (!atomic_load(&self->base.gate.closed)) {
         warn_unclosed(self);
     }
-    mqc_gate_unregister(&self->base.gate);
-    free(mqc_spare_swap(&self->base.spare, NULL));
     if (self->fd >= 0) {
         close(self->fd);
     }
-    mqc_queue_clear(op);
     Py_CLEAR(self->name);
-    release(op);
-    Py_DECREF(type);
+    mqc_queue_free(op);
 }
 
 static PyObject *

@@ -26,8 +26,11 @@ class PickleSerializer:
     Unpickling runs code: read only from queues that nobody else may write to.
     """
 
+    __slots__ = ()  # a loads of one object's own would not be called
+
     # The C module calls pickle itself when it finds this mark in a class of its own.
     __mq_serializer__ = "pickle"
+    runs_code = True  # for subclasses of it, in whichever package
 
     @staticmethod
     def dumps(obj: object, protocol: int = 1) -> bytes:
@@ -42,6 +45,8 @@ class PickleSerializer:
 
 class RawSerializer:
     """Bytes-like objects as they are; ``get`` returns ``bytes``."""
+
+    __slots__ = ()
 
     # The C module sends the item's own buffer when it finds this mark.
     __mq_serializer__ = "raw"
@@ -139,22 +144,24 @@ def runs_code(serializer: object) -> bool:
     """Say whether *serializer* may run code that a message holds.
 
     True for what rests on :mod:`pickle`: :class:`PickleSerializer` and its subclasses, the modules
-    pickle, cloudpickle, dill and jsonpickle wherever they lie, and any whose ``loads`` is pickle's own;
-    for :mod:`marshal`, which a crafted message crashes; and for anything that says so by an
-    attribute ``runs_code``.
+    pickle, cloudpickle, dill and jsonpickle wherever they lie, and any whose ``loads`` is one of theirs,
+    also within :func:`functools.partial`; for :mod:`marshal`, which a crafted message crashes; and
+    for anything that says so by an attribute ``runs_code``.
     """
     said = getattr(serializer, "runs_code", None)
     if said is not None:
         return bool(said)
-    kind = serializer if isinstance(serializer, type) else type(serializer)
-    name = getattr(serializer, "__name__", None)
+    loads = getattr(serializer, "loads", None)
+    loads = getattr(loads, "func", loads)
     return (
-        issubclass(kind, PickleSerializer)
-        or (isinstance(name, str) and not _UNSAFE_MODULES.isdisjoint(name.split(".")))
-        or getattr(serializer, "loads", None) in _PICKLE_LOADS
+        _is_unsafe(getattr(serializer, "__name__", None))
+        or _is_unsafe(getattr(loads, "__module__", None))
+        or getattr(loads, "__qualname__", None) == PickleSerializer.loads.__qualname__
     )
 
 
-# In C and in Python.
-_PICKLE_LOADS = (_pickle.loads, getattr(_pickle, "_loads", _pickle.loads))
+def _is_unsafe(module: object) -> bool:
+    return isinstance(module, str) and not _UNSAFE_MODULES.isdisjoint(module.split("."))
+
+
 _UNSAFE_MODULES = {"pickle", "_pickle", "cloudpickle", "dill", "jsonpickle", "marshal"}

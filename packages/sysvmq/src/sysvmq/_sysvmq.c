@@ -211,7 +211,7 @@ system_set_max_bytes(int id, long max_bytes)
 {
     const changes wanted = {.mode = -1, .uid = -1, .gid = -1, .max_bytes = max_bytes};
     struct msqid_ds status;
-    int error = system_stat(id, &status);
+    int error = system_look(id, &status);
 
     if (error != 0 || status.msg_qbytes == (unsigned long)max_bytes) {
         return error;
@@ -550,19 +550,18 @@ static PyObject *
 Queue_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
 {
     allocfunc allocate = PyType_GetSlot(type, Py_tp_alloc);
-    module_state *state = mqc_state_of_type(type, &sysvmq_module);
+    PyObject *module = mqc_module_of_type(type, &sysvmq_module);
     Queue *self;
 
-    if (state == NULL) {
+    if (module == NULL) {
         return NULL;
     }
     self = (Queue *)allocate(type, 0);
     if (self != NULL) {
-        self->base.state = &state->common;
+        mqc_queue_bind(&self->base, module);
         self->id = -1;
         self->base.manners.on_signal_raises = 1;
         atomic_store(&self->longest, MQC_SCRATCH);
-        mqc_gate_register(&self->base.gate);
     }
     return (PyObject *)self;
 }
@@ -773,7 +772,7 @@ warn_left_behind(Queue *self)
                          "unclosed private message queue: id %d stays in the kernel with all its "
                          "messages; close() removes it, detach() leaves it without a warning",
                          self->id) < 0) {
-        PyErr_WriteUnraisable((PyObject *)((module_state *)self->base.state)->Queue);
+        PyErr_WriteUnraisable((PyObject *)Py_TYPE((PyObject *)self)); /* not self: it goes */
     }
     PyErr_Restore(type, value, traceback);
 }
@@ -782,19 +781,13 @@ static void
 Queue_dealloc(PyObject *op)
 {
     Queue *self = (Queue *)op;
-    PyTypeObject *type = Py_TYPE(op);
-    freefunc release = PyType_GetSlot(type, Py_tp_free);
 
     PyObject_GC_UnTrack(op);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs(op);
     }
     warn_left_behind(self);
-    mqc_gate_unregister(&self->base.gate);
-    free(mqc_spare_swap(&self->base.spare, NULL));
-    mqc_queue_clear(op);
-    release(op);
-    Py_DECREF(type);
+    mqc_queue_free(op);
 }
 
 static PyObject *

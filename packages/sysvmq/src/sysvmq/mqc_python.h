@@ -142,9 +142,9 @@ mqc_state_clear(mqc_state *state)
     }
 }
 
-/* The state of the module that a class comes from, or that a base of it comes from. */
-static void *
-mqc_state_of_type(PyTypeObject *type, struct PyModuleDef *definition)
+/* The module that a class comes from, or that a base of it comes from: a borrowed reference. */
+static PyObject *
+mqc_module_of_type(PyTypeObject *type, struct PyModuleDef *definition)
 {
     for (; type != NULL; type = PyType_GetSlot(type, Py_tp_base)) {
         PyObject *module = NULL;
@@ -153,7 +153,7 @@ mqc_state_of_type(PyTypeObject *type, struct PyModuleDef *definition)
         }
         if (module != NULL && PyModule_GetDef(module) == definition) {
             PyErr_Clear();
-            return PyModule_GetState(module);
+            return module;
         }
     }
     return NULL;
@@ -185,6 +185,17 @@ mqc_raise_again(PyObject *exception)
                   PyException_GetTraceback(exception));
 }
 
+/* Give an exception an attribute, whatever its class makes of that: 0, or -1 with an exception. */
+static int
+mqc_set_attribute(PyObject *exception, const char *name, PyObject *value)
+{
+    PyObject *key = value == NULL ? NULL : PyUnicode_FromString(name);
+    int result = key == NULL ? -1 : PyObject_GenericSetAttr(exception, key, value);
+
+    Py_XDECREF(key);
+    return result;
+}
+
 /* Raise an exception object, whose reference is taken over; NULL leaves what is raised. */
 static void
 mqc_raise_object(PyObject *exception)
@@ -195,7 +206,20 @@ mqc_raise_object(PyObject *exception)
     }
 }
 
-/* Where nothing can be explained, by lack of memory or descriptors, the bare error must do. */
+/* Whether what was raised says that something cannot be explained: no memory, no descriptor for
+ * a file, no stack, or an import that a signal handler has left half done. By the class itself:
+ * what derives from it (TimeoutError) may be a signal handler's own, and is passed on. */
+static int
+mqc_cannot_explain(void)
+{
+    const PyObject *raised = PyErr_Occurred();
+
+    return raised == PyExc_MemoryError || raised == PyExc_OSError || raised == PyExc_ImportError ||
+           raised == PyExc_ModuleNotFoundError || raised == PyExc_AttributeError ||
+           raised == PyExc_RuntimeError || raised == PyExc_RecursionError;
+}
+
+/* Where nothing can be explained the bare error must do. */
 static PyObject *
 mqc_plain_error(const char *operation, int error)
 {
@@ -227,11 +251,7 @@ mqc_raise(const char *operation, int error, PyObject *queue, PyObject *detail)
                                           detail == NULL ? Py_None : detail);
         Py_DECREF(explain);
     }
-    if (exception == NULL &&
-        (PyErr_ExceptionMatches(PyExc_MemoryError) || PyErr_ExceptionMatches(PyExc_OSError) ||
-         PyErr_ExceptionMatches(PyExc_ImportError) ||
-         PyErr_ExceptionMatches(PyExc_AttributeError) || /* a signal handler within the import */
-         PyErr_ExceptionMatches(PyExc_RuntimeError))) {  /* no stack, no lock for a file */
+    if (exception == NULL && mqc_cannot_explain()) {
         exception = mqc_plain_error(operation, error);
     }
     mqc_raise_object(exception);
@@ -941,29 +961,40 @@ mqc_attach_message(PyObject *exception, PyObject *data, const char *place, long 
 {
     PyObject *number = PyLong_FromLong(value);
 
-    if (PyObject_SetAttrString(exception, "data", data) < 0) {
+    if (mqc_set_attribute(exception, "data", data) < 0) {
         PyErr_Clear();
     }
-    if (number == NULL || PyObject_SetAttrString(exception, place, number) < 0) {
+    if (mqc_set_attribute(exception, place, number) < 0) {
         PyErr_Clear();
     }
     Py_XDECREF(number);
 }
 
 /* The DecodeError for a message that the serializer refused by raising cause. Where it cannot be
- * made, by lack of memory or at the limit of recursion, the cause itself carries the data. */
+ * made, by lack of memory or at the limit of recursion, the cause itself carries the data; and
+ * where a signal handler raises meanwhile, what it raised, which must not be lost: *foreign. */
 static PyObject *
 mqc_decode_error(const mqc_state *state, PyObject *queue, PyObject *cause, PyObject *data,
-                 const char *place, long value, mqc_spare **spare)
+                 const char *place, long value, mqc_spare **spare, int *foreign)
 {
     PyObject *exception;
 
+    *foreign = 0;
     do {
         exception = mqc_try_decode_error(state, queue, cause, data, place, value);
     } while (exception == NULL && mqc_give_back(spare));
     if (exception == NULL) {
-        PyErr_Clear();
-        exception = Py_NewRef(cause);
+        int lacking = PyErr_ExceptionMatches(PyExc_MemoryError) ||
+                      PyErr_ExceptionMatches(PyExc_RecursionError);
+        if (lacking) {
+            PyErr_Clear();
+            exception = Py_NewRef(cause);
+        }
+        else {
+            exception = mqc_take_exception();
+            PyException_SetContext(exception, Py_NewRef(cause));
+            *foreign = 1;
+        }
         mqc_attach_message(exception, data, place, value);
     }
     return exception;
@@ -979,7 +1010,15 @@ mqc_raise_decode(const mqc_state *state, PyObject *queue, PyObject *data, const 
     PyObject *cause = mqc_take_exception();
 
     if (is_error) {
-        mqc_raise_object(mqc_decode_error(state, queue, cause, data, place, value, spare));
+        int foreign;
+        PyObject *exception =
+            mqc_decode_error(state, queue, cause, data, place, value, spare, &foreign);
+        if (foreign) {
+            mqc_raise_again(exception);
+        }
+        else {
+            mqc_raise_object(exception);
+        }
         Py_DECREF(cause);
     }
     else {
@@ -1129,7 +1168,8 @@ mqc_this_thread(const mqc_state *state)
 /* What both kinds of Queue object begin with. */
 typedef struct {
     PyObject_HEAD
-    mqc_state *state; /* the type keeps the module alive, and the module its state */
+    PyObject *module; /* keeps the state alive; the type may have been cleared before its objects */
+    mqc_state *state;
     mqc_gate gate;
     mqc_manners manners;
     mqc_kept_spare spare;
@@ -1231,7 +1271,7 @@ mqc_step_inside(const mqc_state *state, const mqc_transfer *transfer, mqc_progre
     }
     thread = PyCapsule_GetPointer(record, NULL);
 #ifndef MQC_POLLS
-    if (atomic_load(&mqc_signal) == 0) { /* getenv(3) is safe from os.environ under the GIL */
+    if (atomic_load(&mqc_signal) == 0) { /* under a GIL getenv(3) is safe from os.environ */
         atomic_store(&mqc_wanted_signal, mqc_environment_number(MQC_SIGNAL_VARIABLE));
     }
 #endif
@@ -1439,7 +1479,7 @@ mqc_note_count(size_t count)
     PyObject *exception = mqc_take_exception();
     PyObject *number = PyLong_FromSize_t(count);
 
-    if (number == NULL || PyObject_SetAttrString(exception, "count", number) < 0) {
+    if (mqc_set_attribute(exception, "count", number) < 0) {
         PyErr_Clear(); /* it is more important what happened */
     }
     Py_XDECREF(number);
@@ -1629,15 +1669,19 @@ mqc_decoded_fail(const mqc_state *state, mqc_decoded *decoded, PyObject *queue, 
                  const char *place, long value)
 {
     PyObject *cause = mqc_take_exception();
-    PyObject *failure = mqc_decode_error(state, queue, cause, bytes, place, value, decoded->spare);
+    int foreign;
+    PyObject *failure =
+        mqc_decode_error(state, queue, cause, bytes, place, value, decoded->spare, &foreign);
     int result = mqc_decoded_append(decoded, &decoded->failures, failure);
 
-    /* By its type, as an object may fail to say what its __class__ is. */
-    if (!PyErr_GivenExceptionMatches(cause, PyExc_Exception)) { /* KeyboardInterrupt gets through */
+    /* KeyboardInterrupt gets through, and so does what a signal handler raised. By its type, as an
+     * object may fail to say what its __class__ is. */
+    if (!PyErr_GivenExceptionMatches(cause, PyExc_Exception)) {
         Py_XDECREF(decoded->raised);
         decoded->raised = Py_NewRef(cause);
     }
-    else if (decoded->raised == NULL) {
+    else if (foreign || decoded->raised == NULL) {
+        Py_XDECREF(decoded->raised);
         decoded->raised = Py_NewRef(failure);
     }
     Py_DECREF(failure);
@@ -1680,9 +1724,9 @@ mqc_decoded_raise(const mqc_decoded *decoded)
     int result;
 
     do {
-        result = PyObject_SetAttrString(decoded->raised, "items", decoded->items);
+        result = mqc_set_attribute(decoded->raised, "items", decoded->items);
         if (result == 0) {
-            result = PyObject_SetAttrString(decoded->raised, "failures", decoded->failures);
+            result = mqc_set_attribute(decoded->raised, "failures", decoded->failures);
         }
     } while (result < 0 && mqc_give_back(decoded->spare));
     if (result == 0) {
@@ -1727,12 +1771,39 @@ mqc_inbox_decode(const mqc_state *state, const mqc_serializer *serializer, PyObj
 
 /* ***** what every Queue has ***** */
 
+/* Bind an object, just made, to its module, whose state begins with an mqc_state. */
+static void
+mqc_queue_bind(mqc_queue *queue, PyObject *module)
+{
+    queue->module = Py_NewRef(module);
+    queue->state = PyModule_GetState(module);
+    mqc_gate_register(&queue->gate);
+}
+
+/* Free the object and what it needs to the last: its type, and the module with the state. */
+static void
+mqc_queue_free(PyObject *op)
+{
+    mqc_queue *queue = (mqc_queue *)op;
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject *module = queue->module;
+    freefunc release = PyType_GetSlot(type, Py_tp_free);
+
+    mqc_gate_unregister(&queue->gate);
+    free(mqc_spare_swap(&queue->spare, NULL));
+    mqc_serializer_clear(&queue->serializer);
+    release(op);
+    Py_DECREF(type);
+    Py_XDECREF(module);
+}
+
 static int
 mqc_queue_traverse(PyObject *op, visitproc visit, void *arg)
 {
     mqc_queue *queue = (mqc_queue *)op;
 
     Py_VISIT(Py_TYPE(op));
+    Py_VISIT(queue->module);
     Py_VISIT(queue->serializer.object);
     Py_VISIT(queue->serializer.dumps);
     Py_VISIT(queue->serializer.loads);
