@@ -146,11 +146,15 @@ def is_blocked(tid: int, pid: int | str = "self") -> bool:
     task = Path(f"/proc/{pid}/task/{tid}")
     if BLOCKING_CALLS:
         with contextlib.suppress(PermissionError, FileNotFoundError):
-            return (task / "syscall").read_text().split()[0] in BLOCKING_CALLS
+            # A call that does not wait may be there, too, stopped by a fault of a page (state D).
+            return (task / "syscall").read_text().split()[0] in BLOCKING_CALLS and sleeps(task)
     before = switches(tid, pid)
     time.sleep(0.05)
-    state = (task / "stat").read_text().rpartition(")")[2].split()[0]
-    return state == "S" and switches(tid, pid) == before
+    return sleeps(task) and switches(tid, pid) == before
+
+
+def sleeps(task: Path) -> bool:
+    return (task / "stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
 def wait_blocked(tid: int, pid: int | str = "self") -> None:
