@@ -103,6 +103,50 @@ def test_what_a_callback_raises_goes_to_the_threading_hook(q, until, thread_fail
     assert done.wait(20), "one that failed does not end the others"
 
 
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError])
+def test_a_callback_for_which_there_is_no_thread_does_not_end_the_others(
+    make, until, monkeypatch, error
+):
+    q, other = make(), make()
+    reported, done = [], threading.Event()
+
+    def report(args):
+        reported.append(args.exc_type)
+        raise BrokenPipeError("nobody reads this")
+
+    def refuse(_):
+        raise error("can't start new thread")
+
+    q.notify(print)
+    other.notify(done.set)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "excepthook", report)
+        patch.setattr(threading.Thread, "start", refuse)
+        q.put("x")
+        until(lambda: reported == [error])
+    other.put("x")
+    assert done.wait(20)
+
+
+def test_a_listener_that_ended_is_replaced(make, until, monkeypatch):
+    from posixmq import _notify
+
+    def fail(_):
+        raise SystemError("unforeseen")
+
+    q, other = make(), make()
+    q.notify(print)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "excepthook", print)
+        patch.setattr(_notify, "_run", fail)
+        q.put("x")
+        until(lambda: _notify._listener is None)
+    done = threading.Event()
+    other.notify(done.set)
+    other.put("x")
+    assert done.wait(20)
+
+
 def test_a_slow_callback_does_not_hold_up_another(make, until):
     slow, quick = make(), make()
     go_on, done = threading.Event(), threading.Event()
@@ -384,6 +428,67 @@ def test_a_process_that_lost_all_descriptors_may_ask_anew(run_script, name, uniq
             other.get_nowait()
         q.unlink(); other.unlink(); q.close(); other.close()
         """,
+        name,
+        unique(),
+    )
+
+
+LOSE_SOCKET = """
+q = Queue(sys.argv[1], 2, 64)
+q.notify(print)
+from posixmq import _notify
+number = _notify._listener.socket.fileno()
+os.close(number)
+file = os.open(os.devnull, os.O_RDONLY)
+assert file == number
+"""
+
+
+def test_a_file_that_came_in_the_sockets_place_stays_open(run_script, name):
+    run_script(
+        LOSE_SOCKET
+        + """
+q.put(1)  # wakes the listener
+wait_until(lambda: _notify._listener is None)
+time.sleep(0.1)
+os.fstat(file)
+q.unlink(); q.close()
+""",
+        name,
+    )
+
+
+def test_nor_does_the_child_of_a_fork_close_it(run_script, name):
+    run_script(
+        LOSE_SOCKET
+        + """
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+pid = os.fork()
+if pid == 0:
+    try:
+        os.fstat(file)
+    except OSError:
+        os._exit(1)
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+q.unlink(); q.close()
+""",
+        name,
+    )
+
+
+def test_the_next_request_finds_that_the_socket_is_lost(run_script, name, unique):
+    run_script(
+        LOSE_SOCKET
+        + """
+other, told = Queue(sys.argv[2], 2, 64), threading.Event()
+other.notify(told.set)
+other.put(1)
+assert told.wait(20)
+os.fstat(file)
+q.unlink(); other.unlink(); q.close(); other.close()
+""",
         name,
         unique(),
     )

@@ -5,11 +5,11 @@ the cookie given to mq_notify(2), whose last byte the kernel has set. One thread
 queues of the process.
 """
 
+import contextlib
 import errno
 import os
 import secrets
 import socket
-import sys
 import threading
 from collections.abc import Callable
 
@@ -31,6 +31,7 @@ class _Listener:
         # mq_notify(2) reserves room for the cookie, and would sleep where there is none.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self.most = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2048
+        self._identity = os.fstat(self.socket.fileno())
         try:
             threading.Thread(target=self._listen, name="posixmq notify", daemon=True).start()
         except (
@@ -40,40 +41,52 @@ class _Listener:
             self.socket.close()
             raise
 
+    def has_socket(self) -> bool:
+        """Whether the descriptor is still its own.
+
+        A daemon closes all that it has inherited, and the number is given to another file then.
+        """
+        try:
+            return os.path.samestat(os.fstat(self.socket.fileno()), self._identity)
+        except OSError:
+            return False
+
+    def let_go(self) -> None:
+        """Close the socket, but nothing that has come in its place."""
+        if self.has_socket():
+            self.socket.close()
+        else:
+            self.socket.detach()
+
     def _listen(self) -> None:
-        while True:
-            try:
-                cookie, (sender, _) = self.socket.recvfrom(_COOKIE_BYTES)
-            except (OSError, MemoryError):
-                if self.socket.fileno() >= 0 and _is_open(self.socket):
-                    continue
-                _replace(self)  # somebody closed all descriptors of the process
-                return
-            if sender == 0 and len(cookie) == _COOKIE_BYTES:  # from the kernel
-                callback = self.callbacks.pop(cookie[:-1], None)
-                if callback is not None and cookie[-1] == _WOKEN:
-                    _run(callback)
-                callback = None  # it may hold a queue, which nothing else does
+        try:
+            while self.has_socket():
+                with contextlib.suppress(OSError, MemoryError):
+                    self._hear()
+        finally:
+            _replace(self)
 
-
-def _is_open(listening: socket.socket) -> bool:
-    try:
-        return listening.family == socket.AF_NETLINK and listening.getsockname() is not None
-    except OSError:
-        return False
+    def _hear(self) -> None:
+        cookie, (sender, _) = self.socket.recvfrom(_COOKIE_BYTES)
+        if sender == 0 and len(cookie) == _COOKIE_BYTES:  # from the kernel
+            callback = self.callbacks.pop(cookie[:-1], None)
+            if callback is not None and cookie[-1] == _WOKEN:
+                _run(callback)
 
 
 def _run(callback: Callable[[], object]) -> None:
     """Call it in a thread of its own."""
     try:
         threading.Thread(target=callback, daemon=True).start()
-    except RuntimeError:  # no thread can be had
+    except (RuntimeError, MemoryError) as error:  # no thread can be had
         if threading.main_thread().is_alive():  # and not because the interpreter ends
-            type_, value, traceback = sys.exc_info()
-            assert type_ is not None
-            threading.excepthook(
-                threading.ExceptHookArgs((type_, value, traceback, threading.current_thread()))
-            )
+            # Whatever the hook does: the other callbacks need this thread.
+            with contextlib.suppress(BaseException):
+                threading.excepthook(
+                    threading.ExceptHookArgs(
+                        (type(error), error, error.__traceback__, threading.current_thread())
+                    )
+                )
 
 
 _lock = threading.RLock()  # a signal handler may ask while this thread does
@@ -84,6 +97,8 @@ def expect(callback: Callable[[], object]) -> tuple[int, bytes]:
     """Return what mq_notify(2) needs so that *callback* is run: a descriptor and a cookie."""
     global _listener
     with _lock:
+        if _listener is not None and not _listener.has_socket():
+            _replace(_listener)
         if _listener is None:
             started = _start()
             _listener = _listener or started  # a handler may have been faster
@@ -117,10 +132,12 @@ def forget(cookie: bytes) -> None:
 
 
 def _replace(listener: _Listener) -> None:
+    """Let the next request start another listener."""
     global _listener
     with _lock:
         if _listener is listener:
             _listener = None
+    listener.let_go()
 
 
 def _start_anew() -> None:
@@ -128,7 +145,7 @@ def _start_anew() -> None:
     global _listener, _lock
     _lock = threading.RLock()
     if _listener is not None:
-        _listener.socket.close()
+        _listener.let_go()
         _listener = None
 
 
