@@ -172,6 +172,22 @@ def test_an_anonymous_queue_is_sent_to_an_unrelated_process(tmp_path, start_scri
         finish(process)
 
 
+def test_a_descriptor_that_is_refused_is_closed(descriptors):
+    from posixmq import _pickling
+
+    class Passed:
+        def detach(self):
+            return os.dup(q.fileno())
+
+    with Queue.anonymous(1, 64) as q:
+        os.fchmod(q.fileno(), 0o666)
+        before = descriptors()
+        for options, error in (({"trusted": False}, QueueError), ({"spin_us": "?"}, TypeError)):
+            with pytest.raises(error):
+                _pickling._adopt(Queue, Passed(), None, options)
+        assert descriptors() == before
+
+
 # --- multiprocessing ------------------------------------------------------------------------------
 
 # A module of its own: what starts anew imports it, and must not find the tests there.

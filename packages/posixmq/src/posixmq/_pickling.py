@@ -1,5 +1,6 @@
 """How a Queue is pickled. Imported only when it is used."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -49,4 +50,10 @@ def _open(kind: "type[Queue[Any]]", name: str, serializer: Any, options: dict[st
 
 
 def _adopt(kind: "type[Queue[Any]]", passed: Any, serializer: Any, options: dict[str, Any]) -> Any:
-    return kind.from_fd(passed.detach(), serializer=restored(serializer), **options)
+    serializer = restored(serializer)
+    fd = passed.detach()
+    try:
+        return kind.from_fd(fd, serializer=serializer, **options)
+    except Exception:  # not a KeyboardInterrupt, which may come when the queue owns it already
+        os.close(fd)
+        raise
