@@ -9,6 +9,7 @@ import os
 import pickle
 import queue
 import random
+import signal
 import threading
 import time
 
@@ -527,6 +528,85 @@ def test_closing_in_the_loop_wakes_both_sides(run, unique, descriptors):
         assert not descriptors(q.name)
 
     run(main())
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("way", ["reader", "writer"])
+def test_a_signal_handler_may_close_while_its_loop_begins_to_watch(run, aq, when, way, descriptors):
+    name = aq.name
+    for _ in range(4 if way == "writer" else 0):
+        aq.put_nowait(None)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        add = getattr(loop, f"add_{way}")
+
+        def interrupted(fd, callback):
+            if when == "before":
+                aq.close()  # as a handler would, in this very thread
+            add(fd, callback)
+            if when == "after":
+                aq.close()
+
+        setattr(loop, f"add_{way}", interrupted)
+        with pytest.raises(QueueError) as caught:
+            await (aq.get() if way == "reader" else aq.put(None))
+        assert caught.value.errno == QueueError.INVALID_DESCRIPTOR
+        delattr(loop, f"add_{way}")
+        assert not descriptors(name)
+        for _ in range(4):  # who has the number next is watched
+            ends, seen = os.pipe(), asyncio.Event()
+            for end in ends:
+                seen.clear()
+                os.write(ends[1], b"x")
+                getattr(loop, "add_reader" if end == ends[0] else "add_writer")(end, seen.set)
+                await asyncio.wait_for(seen.wait(), 10)
+            pipes.append(ends)
+        for reader, writer in pipes:
+            loop.remove_reader(reader)
+            loop.remove_writer(writer)
+
+    pipes = []
+    run(main(), 40)
+    for end in itertools.chain.from_iterable(pipes):
+        os.close(end)
+
+
+def test_a_signal_handler_that_closes_wakes_a_loop_that_sleeps(run, aq):
+    async def main():
+        task = await waiting(aq.get())
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        assert (await failure(task)).errno == QueueError.INVALID_DESCRIPTOR
+
+    before = signal.signal(signal.SIGALRM, lambda *_: aq.close())
+    try:
+        run(main(), 10)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_loop_that_ends_does_not_take_notify_back(run, aq, descriptors):
+    async def wait():
+        with pytest.raises(queue.Empty):
+            await aq.get(timeout=0.05)
+
+    def two_loops():
+        together.wait(20)
+        run(wait())
+
+    together = threading.Barrier(2)
+    threads = [threading.Thread(target=two_loops, daemon=True) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    aq.queue.notify(print)
+    for _ in range(3):
+        run(wait())
+    assert aq.stat().notify_pid == os.getpid()
+    assert len(descriptors(aq.name)) <= 3
+    aq.close()
+    assert not descriptors(aq.name)
 
 
 def test_one_loop_after_the_other_leaves_no_descriptors(run, aq, descriptors):

@@ -115,7 +115,11 @@ class _Watch:
             self.putters.wake()
 
     def close(self) -> None:
-        """Watch no more and let everybody try, one after the other. In the loop's thread only."""
+        """Watch no more and let everybody try, one after the other.
+
+        Only the loop itself calls this: whatever else runs in its thread may be a signal handler
+        in the midst of add_reader.
+        """
         if self._reading:
             self.loop.remove_reader(self._fd)
         if self._writing:
@@ -124,6 +128,14 @@ class _Watch:
         self.release()
         self.getters.wake()
         self.putters.wake()
+
+    def inherit(self, other: _Watch) -> bool:
+        """Take over the descriptor of a loop that is closed, if it had one.
+
+        Closing it would take back the process's notify(): the kernel does so at any close.
+        """
+        self._fd, other._fd = other._fd, -1
+        return self._fd >= 0
 
     def release(self) -> None:
         """Close the descriptor, which no loop watches."""
@@ -156,7 +168,9 @@ class Queue(Generic[_T]):
     def wrap(cls, queue: posixmq.Queue[_T]) -> Self:
         """Return an awaitable queue over an open one, such as Queue.anonymous() or from_fd().
 
-        Closing either closes both; only the awaitable one's close() wakes its tasks.
+        Closing either closes both; only the awaitable one's close() wakes its tasks. Keep it as
+        long as the queue's notify() shall hold: when it goes, the loops' own descriptors are
+        closed, and the kernel takes notify() back when a process closes any.
         """
         self = cls.__new__(cls)
         self._adopt(queue)
@@ -178,10 +192,15 @@ class Queue(Generic[_T]):
         loop = asyncio.get_running_loop()
         watch = self._watches.get(loop)
         if watch is None:
-            for other in list(self._watches):
-                if other.is_closed() and (old := self._watches.pop(other, None)):
-                    old.release()
-            watch = self._watches[loop] = _Watch(loop, self.queue, self._lock)
+            with self._lock:
+                # First put where a close() in a signal handler finds it.
+                watch = self._watches[loop] = _Watch(loop, self.queue, self._lock)
+                for other in list(self._watches):
+                    if not other.is_closed():
+                        continue
+                    old = self._watches.pop(other, None)
+                    if old is not None and watch.inherit(old):
+                        break  # what other closed loops had is for loops to come
         return watch
 
     async def put(
@@ -298,15 +317,14 @@ class Queue(Generic[_T]):
     def close(self) -> None:
         """Close this handle; the queue and its messages stay.
 
-        Tasks that wait on this object, in any loop, are woken and raise INVALID_DESCRIPTOR.
+        Tasks that wait on this object, in any loop, are woken and raise INVALID_DESCRIPTOR. Any
+        thread and any signal handler may call this. A loop's own descriptor of the queue is
+        closed in its next turn.
         """
         with self._lock:
             self.queue.close()
             watches, self._watches = self._watches, {}
         for loop, watch in list(watches.items()):
-            if loop is _running_loop():
-                watch.close()
-                continue
             try:
                 loop.call_soon_threadsafe(watch.close)
             except RuntimeError:  # that loop is closed
@@ -373,10 +391,3 @@ class Queue(Generic[_T]):
             if self.closed and error.errno == posixmq.QueueError.INVALID_DESCRIPTOR:
                 raise StopAsyncIteration from None
             raise
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
