@@ -658,9 +658,6 @@ def check_races(session: nox.Session, reports: Path) -> None:
     session.log("no report with our code in it")
 
 
-PATIENT = ("-o", "faulthandler_timeout=1200")  # a test of endurance takes minutes
-
-
 @nox.session(python=BUILD_PYTHON)
 def leaks(session: nox.Session) -> None:
     """Carry out every operation 200,000 times (the dear ones fewer), look for what is left; starve them."""
@@ -674,7 +671,7 @@ def leaks(session: nox.Session) -> None:
         if not output.endswith(" 0 findings\n"):
             session.error(output)
         starved = [f"packages/{name}/tests/test_nomemory.py"]
-        instrumented_pytest(session, name, {}, starved, options=("-m", "endurance", *PATIENT))
+        instrumented_pytest(session, name, {}, starved, options=("-m", "endurance"))
 
 
 LEAST_COVERAGE = 95
@@ -691,8 +688,7 @@ def coverage(session: nox.Session) -> None:
         source = install_instrumented(
             session, name, "-O0", "--coverage", "-fprofile-update=atomic"
         ).resolve()
-        everything = ("-m", "endurance or not endurance", *PATIENT)
-        instrumented_pytest(session, name, {}, options=everything)
+        instrumented_pytest(session, name, {}, options=("-m", "endurance or not endurance"))
         table = source.with_suffix(".json")
         with session.chdir(source):
             session.run("gcovr", "--root", ".", "--txt", "-", "--json", str(table))

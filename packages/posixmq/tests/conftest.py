@@ -27,6 +27,7 @@ import posixmq
 
 NATIVE = "native(what): holds where a wait sleeps in the kernel's own call, not where it polls"
 TEST_LIMIT_S = 120
+ENDURANCE_LIMIT_S = 1800
 WAIT_LIMIT_S = 20
 
 
@@ -72,7 +73,8 @@ def pytest_report_header(config):
 
 def watch(item):
     """A wait that nothing ends must fail the run, not hang it."""
-    faulthandler.dump_traceback_later(TEST_LIMIT_S, exit=True, file=item.config.posixmq_stderr)
+    limit = ENDURANCE_LIMIT_S if item.get_closest_marker("endurance") else TEST_LIMIT_S
+    faulthandler.dump_traceback_later(limit, exit=True, file=item.config.posixmq_stderr)
 
 
 pytest_runtest_setup = watch

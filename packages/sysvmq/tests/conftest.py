@@ -235,14 +235,15 @@ class Child(subprocess.Popen):
 
 
 @pytest.fixture(autouse=True)
-def watchdog():
+def watchdog(request):
     """A test that hangs is interrupted, by an ordinary signal with a Python handler."""
+    limit = 1800 if request.node.get_closest_marker("endurance") else HANG
 
     def bark(*_):
-        raise TimeoutError(f"the test has hung for {HANG} s")
+        raise TimeoutError(f"the test has hung for {limit} s")
 
     before = signal.signal(signal.SIGALRM, bark)
-    signal.alarm(HANG)
+    signal.alarm(limit)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
