@@ -66,6 +66,12 @@ async def waiting(call):
     return task
 
 
+async def cancel(task):
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
 async def failure(task):
     """What a task ends with."""
     (error,) = await asyncio.gather(task, return_exceptions=True)
@@ -495,6 +501,63 @@ def test_without_a_thread_it_still_works(run, aq, monkeypatch):
     run(main())
 
 
+def test_a_thread_that_fails_leaves_nobody_waiting(run, aq):
+    class Broken:
+        def _watch(self, *_):
+            raise ZeroDivisionError
+
+        def detach(self):
+            pass
+
+    async def main():
+        before = set(threading.enumerate())
+        aq._watch._handle = Broken()
+        task = await waiting(aq.get())
+        assert set(threading.enumerate()) == before
+        await aq.put(1)
+        assert await task == 1
+
+    run(main())
+
+
+def test_who_has_given_up_is_not_watched_for(run, aq):
+    async def main():
+        for msg_type in (7, 8):
+            with pytest.raises(queue.Empty):
+                await aq.get(msg_type=msg_type, timeout=0.02)
+            assert aq._watch._selection is None
+            await cancel(await waiting(aq.get(msg_type=msg_type)))
+        task = await waiting(aq.get(msg_type=9))
+        assert aq._watch._selection == (9, False)
+        await aq.put(1, msg_type=9)
+        assert await task == 1
+
+    run(main())
+
+
+def test_a_loop_that_stands_still_is_not_watched_for(aq):
+    async def main():
+        task = await waiting(aq.get(msg_type=8))
+        assert aq._watch._selection == (8, False)
+        await aq.put("8", msg_type=8)
+        assert await task == "8"
+
+    with asyncio.Runner() as other:
+
+        async def start():
+            return await waiting(aq.get(msg_type=7))
+
+        task = other.run(start())
+        assert aq._watch._selection == (7, False)
+        asyncio.run(main())
+        aq.put_nowait("7", 7)
+
+        async def end():
+            return await asyncio.wait_for(task, 20)
+
+        assert other.run(end()) == "7"
+
+
 # --- types ---------------------------------------------------------------------------------------
 
 
@@ -550,21 +613,21 @@ def raw(key):
     made.close()
 
 
-async def take_by_thread(q, *types):
-    """Have the thread take empty messages, of which nobody knows."""
+def until(true):
+    """Wait without letting the loop go on."""
+    end = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.001)
 
-    async def until(true):
-        while not true():
-            await asyncio.sleep(0.001)
 
-    for count, msg_type in enumerate(types, 1):
-        task = asyncio.create_task(q.get(msg_type=msg_type))
-        await until(lambda: q._watch._selection == (msg_type, False))
-        task.cancel()
-        await asyncio.wait([task])
-        q.put_nowait(b"", msg_type)
-        await until(lambda: len(q._watch.taken) == count)
-    assert list(q._watch.taken) == list(types)
+async def taken_for(q, msg_type=0, **selection):
+    """A task for which the thread has just taken an empty message, and which knows nothing yet."""
+    task = await waiting(q.receive(msg_type=msg_type, **selection))
+    until(lambda: q._watch._selection is not None)
+    q.put_nowait(b"", abs(msg_type) or 1)
+    until(lambda: q._watch.reserved)
+    return task
 
 
 def test_an_empty_message_wakes_who_waits(run, raw):
@@ -577,16 +640,167 @@ def test_an_empty_message_wakes_who_waits(run, raw):
     run(main())
 
 
-def test_an_empty_message_that_nobody_wants_any_more_comes_first(run, raw):
+def test_who_has_given_up_takes_no_empty_message(run, raw):
     async def main():
-        await take_by_thread(raw, 3, 8, 5)
-        await raw.put(b"later")
-        assert raw.qsize() == 4 and not raw.empty() and raw.qattr()["size"] == 4
+        with pytest.raises(queue.Empty):
+            await raw.get(timeout=0.02)
+        await cancel(await waiting(raw.get()))
+        raw.queue.put(b"")
+        time.sleep(0.05)  # so long would a thread that still watches not need
+        assert raw.queue.get(timeout=10) == b""
+
+    run(main())
+
+
+def test_an_empty_message_goes_back_when_its_taker_is_cancelled(run, raw):
+    async def main():
+        task = await taken_for(raw, 5)
+        with pytest.raises(queue.Empty):
+            raw.queue.get_nowait()
+        assert raw.qsize() == 1 and not raw.empty() and raw.qattr()["size"] == 1
+        await cancel(task)
+        assert raw.qsize() == 1
+        assert raw.queue.receive(False) == (b"", 5)
+        assert raw.empty()
+
+    run(main())
+
+
+def test_a_process_that_ends_takes_no_empty_message_with_it(spawn, raw):
+    for _ in range(10):
+        child = spawn(
+            """
+            import asyncio, sysvmq.asyncio
+            from queue import Empty
+            async def main():
+                q = sysvmq.asyncio.Queue.wrap(Queue.from_id(int(args[0]), serializer=RawSerializer))
+                try:
+                    await q.get(timeout=0.02)
+                except Empty:
+                    print("gone", flush=True)
+            asyncio.run(main())
+            """,
+            raw.id,
+        )
+        child.line()
+        time.sleep(random.uniform(0, 0.01))  # anywhere in its end
+        raw.queue.put(b"")
+        child.finish()
+        assert raw.queue.get_nowait() == b""
+
+
+def test_an_empty_message_goes_back_when_its_taker_comes_too_late(run, raw, monkeypatch):
+    async def main():
+        monkeypatch.setattr(raw._watch, "_end_watch", lambda: None)
+        await cancel(await waiting(raw.get()))
+        raw.queue.put(b"")  # for another reader, and the thread still watches
+        time.sleep(0.05)
+        assert raw.queue.get(timeout=10) == b""
+
+    run(main())
+
+
+def test_an_empty_message_is_of_those_for_whom_it_was_taken(run, raw):
+    async def main():
+        task = await taken_for(raw, 5)
+        await raw.put(b"later", msg_type=5)
+        await raw.put(b"other", msg_type=3)
+        assert raw.get_nowait() == b"later"  # as if the task had the empty one already
+        assert raw.get_nowait(-5) == b"other"
+        with pytest.raises(queue.Empty):
+            raw.get_nowait()
+        assert await task == (b"", 5)
+        task = await taken_for(raw, 5)
+        await raw.put(b"later", msg_type=5)
+        assert await raw.get(msg_type=5) == b"later"  # in line behind the task
+        assert await task == (b"", 5)
+
+    run(main())
+
+
+def test_the_lowest_type_is_taken_first(run, raw):
+    async def main():
+        task = await taken_for(raw, -5)
+        await raw.put(b"lower", msg_type=1)
+        assert await task == (b"", 5)  # it came first, and the task was waiting
+        assert await raw.receive(msg_type=-5) == (b"lower", 1)
+
+    run(main())
+
+
+def test_empty_messages_that_cannot_go_back_are_given_last(run, raw, monkeypatch):
+    async def main():
+        monkeypatch.setattr(raw._watch, "_id", -1)
+        for msg_type in (3, 8, 5, 6):
+            raw._watch.taken.append(msg_type)
+        for msg_type in (9, 4):
+            await raw.put(b"whole", msg_type=msg_type)
+        assert raw.qsize() == 6
         assert await raw.receive(msg_type=-5) == (b"", 3)
-        assert await raw.receive(msg_type=8, exclude=True) == (b"", 5)
-        assert await raw.get(msg_type=1) == b"later"
+        assert await raw.receive(msg_type=-5) == (b"whole", 4)
+        assert await raw.receive(msg_type=-5) == (b"", 5)
+        assert await raw.receive() == (b"whole", 9)
+        assert await raw.receive(msg_type=8, exclude=True) == (b"", 6)
+        with pytest.raises(queue.Empty):
+            await raw.get(False, 7)
         assert await raw.get_many() == [b""]
         assert raw.empty()
+        raw._watch.taken.append(2)
+        monkeypatch.undo()
+        assert await raw.receive() == (b"", 2)
+
+    run(main())
+
+
+@pytest.mark.parametrize("name", ["get", "receive", "get_many"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"msg_type": 5.0},
+        {"msg_type": "5"},
+        {"msg_type": 0, "exclude": True},
+        {"msg_type": -5, "exclude": 1},
+        {"msg_type": 2**63},
+        {"msg_type": -(2**63) - 1},
+    ],
+    ids=str,
+)
+def test_wrong_types_are_refused_at_once(run, raw, name, wrong):
+    async def main():
+        with pytest.raises((TypeError, QueueError)) as expected:
+            getattr(raw.queue, name)(timeout=0, **wrong)
+        for prepare in (lambda: None, lambda: raw._watch.taken.append(5)):
+            prepare()
+            for options in ({}, {"block": False}, {"timeout": 5}):
+                with pytest.raises(expected.type) as caught:
+                    await getattr(raw, name)(**options, **wrong)
+                assert str(caught.value) == str(expected.value)
+        with pytest.raises(expected.type):
+            raw.get_nowait(wrong["msg_type"], exclude=wrong.get("exclude", False))
+        task = await waiting(raw.get(msg_type=6))
+        assert await raw.get(msg_type=5) == b""
+        with pytest.raises(expected.type):  # and while somebody stands in line
+            await getattr(raw, name)(timeout=5, **wrong)
+        await cancel(task)
+        task = await waiting(raw.get(msg_type=5))  # the right one is not spoilt
+        await raw.put(b"x", msg_type=5)
+        assert await task == b"x"
+
+    run(main())
+
+
+def test_types_are_what_an_index_is(run, raw):
+    class Five:
+        def __index__(self):
+            return 5
+
+    async def main():
+        task = await waiting(raw.receive(msg_type=Five()))
+        other = await waiting(raw.receive(msg_type=True, exclude=1))
+        await cancel(task)
+        await raw.put(b"x", msg_type=1)
+        await raw.put(b"y", msg_type=5)
+        assert await other == (b"y", 5)
 
     run(main())
 
@@ -594,9 +808,10 @@ def test_an_empty_message_that_nobody_wants_any_more_comes_first(run, raw):
 def test_empty_messages_go_back_when_the_queue_is_left(run, raw):
     async def main():
         async with Queue.wrap(sysvmq.Queue.from_id(raw.id, serializer=sysvmq.RawSerializer)) as q:
-            await take_by_thread(q, 3, 8)
+            task = await taken_for(q, 3)
             assert raw.empty()
-        assert [await raw.receive(), await raw.receive()] == [(b"", 3), (b"", 8)]
+        assert await raw.receive() == (b"", 3)
+        assert (await failure(task)).errno == QueueError.INVALID_DESCRIPTOR
 
     run(main())
 
@@ -605,8 +820,9 @@ def test_a_dropped_queue_gives_empty_messages_back_and_ends_its_thread(run, raw)
     async def main():
         before = set(threading.enumerate())
         q = Queue(raw.key, serializer=sysvmq.RawSerializer)
-        await take_by_thread(q, 4)
+        await cancel(await waiting(q.get()))
         (thread,) = set(threading.enumerate()) - before
+        q._watch.reserved.append(((4, False), 4))
         del q
         gc.collect()
         thread.join(20)
@@ -614,6 +830,24 @@ def test_a_dropped_queue_gives_empty_messages_back_and_ends_its_thread(run, raw)
         assert await raw.receive(timeout=10) == (b"", 4)
 
     run(main())
+
+
+@pytest.mark.slow
+def test_cancelling_at_random_loses_and_repeats_no_empty_message(run, raw):
+    class Empties:
+        empty = raw.empty
+
+        async def put(self, number):
+            await raw.put(b"", msg_type=number + 1)
+
+        async def get(self):
+            message = await raw.receive()
+            assert message.item == b""
+            return message.msg_type - 1
+
+    got = run(storm(Empties(), 10_000))
+    assert sorted(got) == list(range(10_000))
+    assert raw.empty()
 
 
 def test_an_empty_message_that_does_not_decode(run, aq):
@@ -626,8 +860,27 @@ def test_an_empty_message_that_does_not_decode(run, aq):
         error = await failure(task)
         assert isinstance(error, sysvmq.DecodeError)
         assert (error.data, error.msg_type) == (b"", 6)
+        task = await waiting(aq.get_many())
+        sysvmq.Queue.from_id(aq.id, serializer=sysvmq.RawSerializer).put(b"", msg_type=6)
+        error = await failure(task)
+        assert isinstance(error, sysvmq.DecodeError)
+        assert (error.items, error.failures) == ([], [error])
 
     run(main())
+
+
+def test_what_interrupts_the_decoding_of_an_empty_message_holds_it(key):
+    class Interrupted(sysvmq.RawSerializer):
+        @staticmethod
+        def loads(data):
+            raise KeyboardInterrupt
+
+    with contextlib.closing(Queue(key, serializer=Interrupted)) as q:
+        q._watch.reserved.append(((0, False), 6))
+        with pytest.raises(KeyboardInterrupt) as caught:
+            q._watch._is_awaited = lambda _: True
+            q.get_nowait()
+        assert (caught.value.data, caught.value.msg_type) == (b"", 6)
 
 
 # --- sharing -------------------------------------------------------------------------------------
@@ -781,6 +1034,50 @@ def test_after_fork_the_child_waits_for_itself(key, spawn):
         time.sleep(0.2)
         q.put_nowait("for the child")
         assert os.waitpid(child, 0)[1] == 0
+        """,
+        key,
+    )
+    child.finish()
+
+
+def test_after_fork_the_child_may_go_on_with_the_loop(key, spawn):
+    child = spawn(
+        """
+        import asyncio, os, queue, time
+        from sysvmq.asyncio import Queue
+        q = Queue(int(sys.argv[1]))
+        loop = asyncio.new_event_loop()
+        async def begin():
+            try:
+                await q.get(timeout=0.05)
+            except queue.Empty:
+                pass
+            task = asyncio.create_task(q.get(msg_type=2))
+            await asyncio.sleep(0.05)
+            return task
+        task = loop.run_until_complete(begin())
+        locked, over = threading.Event(), threading.Event()
+        def hold():
+            with q._watch._change:
+                locked.set()
+                over.wait(20)
+        holder = threading.Thread(target=hold)
+        holder.start()
+        locked.wait()
+        child = os.fork()
+        if child == 0:
+            async def end():
+                got = await q.get(timeout=20), await asyncio.wait_for(task, 20)
+                assert got == (1, 2) and q._watch._thread is not None
+            loop.run_until_complete(end())
+            os._exit(0)
+        over.set()
+        time.sleep(0.3)
+        q.put_nowait(1)
+        time.sleep(0.3)
+        q.put_nowait(2, 2)
+        assert os.waitpid(child, 0)[1] == 0
+        task.cancel()
         """,
         key,
     )

@@ -87,12 +87,18 @@ class Line:
     :param arm: called when the first in line has found nothing; it sees to it that wake() is
         called, in this loop's thread, once a try may succeed
     :param spin_us: microseconds of the loop's turns to try in before arm is called
+    :param idle: called when the last in line has left
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, arm: Callable[[], None], spin_us: int
+        self,
+        loop: asyncio.AbstractEventLoop,
+        arm: Callable[[], None],
+        spin_us: int,
+        idle: Callable[[], None] | None = None,
     ) -> None:
         self.loop = loop
+        self._idle = idle
         self.first_since = 0.0  # the time.monotonic() when the first in line came to be it
         self._arm = arm
         self._spin = _Spin(spin_us * 1e-6)
@@ -210,7 +216,10 @@ class Line:
         else:
             self._spin.slept(now - self.first_since)
         self.first_since = now
-        if self._turns and not self.loop.is_closed():
+        if not self._turns:
+            if self._idle is not None:
+                self._idle()
+        elif not self.loop.is_closed():
             self._turns[0].wake()
 
 

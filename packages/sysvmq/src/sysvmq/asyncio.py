@@ -16,6 +16,7 @@ only tells that a message has come; it starts when a task first waits for one.
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import contextlib
 import os
@@ -24,7 +25,9 @@ import weakref
 from collections import deque
 from collections.abc import Iterable
 from functools import partial
+from operator import index
 from queue import Empty, Full
+from struct import calcsize
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -48,6 +51,10 @@ _Selection = tuple[int, bool]  # msg_type and exclude
 SHORTEST_PAUSE_S = 0.0002
 LONGEST_PAUSE_S = 0.05
 
+LONGEST_STOP_S = 1.0  # that the thread takes to come out of the kernel, on a machine at its limits
+
+_LONG_MAX = 2 ** (8 * calcsize("l") - 1) - 1
+
 
 class _Watch:
     """Who waits for a queue in all event loops, and the thread that wakes them.
@@ -55,34 +62,41 @@ class _Watch:
     A System V queue has no descriptor. The thread sleeps in the kernel until there is a message
     of the types that are waited for, and leaves it there: see Queue._watch in C. It can watch
     one selection of types at a time, and nothing in the kernel tells that there is room again
-    without sending: who is not watched over tries again by a timer.
+    without sending: who is not watched over tries again by a timer. When the last of those who
+    wait for a selection leaves, its watch is over.
 
-    The exception are messages of no bytes, which the thread cannot help taking. They are kept
-    here, as the oldest of the queue, and go to whoever asks next or back into the kernel.
+    The exception are messages of no bytes, which the thread cannot help taking. It takes one in
+    the name of those who wait for its selection, and it is theirs as if the first of them had
+    received it: they find it before anything in the kernel, and nobody else finds it. Once they
+    all are gone it goes back into the kernel.
     """
 
     def __init__(self, queue: sysvmq.Queue[Any]) -> None:
-        self.taken: deque[int] = deque()  # the types of empty messages
         self._id = queue.id
         self._spin_us = queue.spin_us
         self._lines: dict[tuple[asyncio.AbstractEventLoop, _Selection | None], Line] = {}
         self._most_lines = 64
         self._begin()
+        _all_watches.add(self)
 
     def _begin(self) -> None:
-        self._process = os.getpid()
+        # What the thread has taken: for whom, and of which type; and the types of what is
+        # nobody's any more and would not go back: we may not write, or the queue is full.
+        self.reserved: deque[tuple[_Selection, int]] = deque()
+        self.taken: deque[int] = deque()
         self._change = threading.Condition()
         self._thread: threading.Thread | None = None
         self._handle: sysvmq.Queue[bytes] | None = None
         self._selection: _Selection | None = None  # that the thread watches
+        self._busy = False  # the thread is in the kernel, or has not yet said what it took there
         self._ended = False
 
-    def _leave_to_parent(self) -> None:
-        """In the child of a fork: the thread, and what it has taken, are the parent's."""
-        if self._process != os.getpid():
-            self.taken.clear()
-            self._lines.clear()
-            self._begin()
+    def begin_in_child(self) -> None:
+        """After a fork: the thread, and what it has taken, are the parent's."""
+        self._begin()
+        for line in self._lines.values():
+            with contextlib.suppress(RuntimeError):  # a closed loop
+                line.wake()  # to have our own thread watch
 
     # In the loops' threads
 
@@ -92,7 +106,6 @@ class _Watch:
         return self._lines.get((loop, selection)) or self._new_line(loop, selection)
 
     def _new_line(self, loop: asyncio.AbstractEventLoop, selection: _Selection | None) -> Line:
-        self._leave_to_parent()
         if len(self._lines) >= self._most_lines:
             self._drop_lines(loop)
         timer: asyncio.TimerHandle | None = None
@@ -111,7 +124,8 @@ class _Watch:
             timer = None
             line.wake()
 
-        line = self._lines[loop, selection] = Line(loop, arm, self._spin_us)
+        idle = None if selection is None else partial(self._leave, selection)
+        line = self._lines[loop, selection] = Line(loop, arm, self._spin_us, idle)
         return line
 
     def _drop_lines(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -124,63 +138,108 @@ class _Watch:
     def _watches(self, selection: _Selection) -> bool:
         """Have the thread watch these types, unless it is busy with others."""
         with self._change:
-            if self._selection is None and not self._ended:
+            busy = self._selection
+            if busy not in (None, selection) and not self._is_awaited(busy):
+                self._end_watch()
+                self._wake_all(busy)  # a loop that stands still may go on some day
+            if self._selection is None and self._start():
                 self._selection = selection
-                if self._thread is None:
-                    self._start()
-                self._change.notify()
+                self._change.notify_all()
             return self._selection == selection and not self._ended
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
         try:
-            self._handle = sysvmq.Queue.from_id(
-                self._id, serializer=sysvmq.RawSerializer, spin_us=0
-            )
-            self._thread = threading.Thread(
-                target=self._run, name=f"sysvmq-{self._id}", daemon=True
-            )
-            self._thread.start()
+            if self._handle is None and not self._ended:
+                self._handle = sysvmq.Queue.from_id(
+                    self._id, serializer=sysvmq.RawSerializer, spin_us=0
+                )
+            if self._thread is None and not self._ended:
+                thread = threading.Thread(target=self._run, name=f"sysvmq-{self._id}", daemon=True)
+                thread.start()
+                self._thread = thread
         except (OSError, RuntimeError):  # the queue is gone; no thread may be started here
             self._ended = True
+        return not self._ended
 
-    def take(self, msg_type: int, exclude: bool) -> int:
-        """Return the type of a fitting message among those taken, which it leaves; 0 for none."""
-        self._leave_to_parent()
+    def _leave(self, selection: _Selection) -> None:
+        """A line for these types has become empty."""
         with self._change:
-            if exclude:
-                fitting = [one for one in self.taken if one != msg_type]
-            elif msg_type < 0:
-                fitting = sorted(one for one in self.taken if one <= -msg_type)
-            else:
-                fitting = [one for one in self.taken if msg_type in (0, one)]
-            if not fitting:
-                return 0
-            self.taken.remove(fitting[0])
-            return fitting[0]
+            if self._selection == selection and not self._is_awaited(selection):
+                self._end_watch()
+            self._settle()
+
+    def _end_watch(self) -> None:
+        handle, self._handle, self._selection = self._handle, None, None
+        assert handle is not None
+        try:  # detach() lasts until the thread has come out of the kernel: a loop cannot wait
+            _thread.start_new_thread(handle.detach, ())
+        except RuntimeError:
+            handle.detach()
+
+    def take(self, selection: _Selection) -> int:
+        """Return the type of a message taken for who asks for these types; 0 for none."""
+        with self._change:
+            for one in self.reserved:
+                if one[0] == selection:
+                    self.reserved.remove(one)
+                    return one[1]
+            self._settle()
+        return 0
+
+    def left(self, selection: _Selection) -> list[int]:
+        """Return the types of the fitting messages that are nobody's, the first to give first."""
+        msg_type, exclude = selection
+        if exclude:
+            return [one for one in list(self.taken) if one != msg_type]
+        if msg_type < 0:
+            return sorted(one for one in list(self.taken) if one <= -msg_type)
+        return [one for one in list(self.taken) if msg_type in (0, one)]
 
     def stop(self, give_back: bool = True) -> None:
         """End the thread and let everybody try, one after the other. In any thread."""
-        self._leave_to_parent()
         with self._change:
             self._ended = True
-            self._change.notify()
-        if self._handle is not None:
-            self._handle.detach()
-        if give_back:
-            self._give_back()
+            self._change.notify_all()
+            handle, self._handle, self._selection = self._handle, None, None
+            if not give_back:  # the queue is removed, and these with it
+                self.reserved.clear()
+                self.taken.clear()
+            self._settle()
+        if handle is not None:
+            handle.detach()
+        with self._change:  # what the thread has in hand must not be lost, as Python may end now
+            if threading.current_thread() is not self._thread:
+                self._change.wait_for(lambda: not self._busy, LONGEST_STOP_S)
         self._wake_all()
 
-    def _give_back(self) -> None:
-        """Send what was taken and not asked for, to the end of the queue."""
-        with self._change, contextlib.suppress(OSError, Full):
-            while self.taken:
-                raw: sysvmq.Queue[bytes]
-                raw = sysvmq.Queue.from_id(self._id, serializer=sysvmq.RawSerializer)
-                with raw:
-                    raw.put_nowait(b"", self.taken[0])
-                self.taken.popleft()
-
     # In any thread
+
+    def in_hand(self) -> int:
+        """Return the number of messages that are here and not in the kernel."""
+        return len(self.reserved) + len(self.taken)
+
+    def _is_awaited(self, selection: _Selection | None) -> bool:
+        """Whether a task waits for these types in a loop that runs."""
+        return any(
+            wanted == selection and not line.is_empty() and loop.is_running()
+            for (loop, wanted), line in list(self._lines.items())
+        )
+
+    def _settle(self) -> None:
+        """Send what nobody waits for any more to the end of the queue; see taken. Locked."""
+        for one in list(self.reserved):
+            if self._ended or not self._is_awaited(one[0]):
+                self.reserved.remove(one)
+                self.taken.append(one[1])
+        if not self.taken:
+            return
+        raw: sysvmq.Queue[bytes]
+        with contextlib.suppress(OSError, Full):
+            raw = sysvmq.Queue.from_id(self._id, serializer=sysvmq.RawSerializer)
+            with raw:
+                while self.taken:
+                    raw.put_nowait(b"", self.taken[0])
+                    self.taken.popleft()
 
     def _wake_all(self, selection: _Selection | None = None) -> None:
         """Wake the first of each line, or of the lines for these types."""
@@ -190,25 +249,43 @@ class _Watch:
                     loop.call_soon_threadsafe(line.wake)
 
     def _run(self) -> None:
-        while (selection := self._next()) is not None:
-            empty = 0
+        while (work := self._next()) is not None:
+            handle, selection = work
+            empty, failed = 0, False
             try:
-                assert self._handle is not None
-                empty = self._handle._watch(*selection)
-            except (OSError, MemoryError):  # removed or detached: who waits finds out by trying
-                self._ended = True
+                empty = handle._watch(*selection)
+            except Exception:  # removed or detached, mostly: who waits finds out by trying
+                failed = True
             with self._change:
                 if empty:
-                    self.taken.append(empty)
-                self._selection = None
+                    self.reserved.append((selection, empty))
+                if handle is self._handle:  # else _end_watch() was here, and it is no failure
+                    self._selection = None
+                    self._ended = self._ended or failed
+                self._settle()
+                self._busy = False
+                self._change.notify_all()
             self._wake_all(None if self._ended else selection)
-        self._give_back()
 
-    def _next(self) -> _Selection | None:
+    def _next(self) -> tuple[sysvmq.Queue[bytes], _Selection] | None:
         with self._change:
             while self._selection is None and not self._ended:
                 self._change.wait()
-            return None if self._ended else self._selection
+            if self._ended or self._handle is None or self._selection is None:
+                return None
+            self._busy = True
+            return self._handle, self._selection
+
+
+_all_watches: weakref.WeakSet[_Watch] = weakref.WeakSet()
+
+
+def _begin_in_child() -> None:
+    for watch in list(_all_watches):
+        watch.begin_in_child()
+
+
+os.register_at_fork(after_in_child=_begin_in_child)
 
 
 class Queue(Generic[_T]):
@@ -307,15 +384,15 @@ class Queue(Generic[_T]):
             return self.get_nowait(msg_type, exclude=exclude)
         if timeout is not None:
             check_timeout(timeout)
-        line = self._watch.line((msg_type, exclude))
+        selection = self._select(msg_type, exclude)
+        line = self._watch.line(selection)
         if line.is_free():
             try:
-                return self.get_nowait(msg_type, exclude=exclude)
+                return self._get_nowait(*selection)
             except Empty:
                 if timeout == 0:
                     raise
-        attempt = partial(self.get_nowait, msg_type, exclude=exclude)
-        return await line.stand(attempt, timeout)
+        return await line.stand(partial(self._get_nowait, *selection), timeout)
 
     async def receive(
         self,
@@ -326,10 +403,11 @@ class Queue(Generic[_T]):
         exclude: bool = False,
     ) -> sysvmq.Message[_T]:
         """Remove a message and return it as Message(item, msg_type); else as get()."""
-        attempt = partial(self._receive_nowait, msg_type, exclude)
+        selection = self._select(msg_type, exclude)
+        attempt = partial(self._receive_nowait, *selection)
         if not block:
             return attempt()
-        return await self._watch.line((msg_type, exclude)).enter(attempt, timeout)
+        return await self._watch.line(selection).enter(attempt, timeout)
 
     async def put_many(
         self,
@@ -372,15 +450,20 @@ class Queue(Generic[_T]):
         :raises queue.Empty: there was none in time
         :raises QueueError: as sysvmq.Queue.get_many
         """
-        attempt = partial(self._get_many_nowait, max_items, msg_type, exclude)
+        selection = self._select(msg_type, exclude)
+        attempt = partial(self._get_many_nowait, max_items, *selection)
         if not block:
             return attempt()
-        return await self._watch.line((msg_type, exclude)).enter(attempt, timeout)
+        return await self._watch.line(selection).enter(attempt, timeout)
 
     def _get_many_nowait(self, max_items: int | None, msg_type: int, exclude: bool) -> list[_T]:
-        if self._watch.taken and max_items != 0:
-            with contextlib.suppress(Empty):  # of another type than those taken
-                return [self.get_nowait(msg_type, exclude=exclude)]
+        one_is_enough = max_items is None or (isinstance(max_items, int) and max_items > 0)
+        if one_is_enough and self._watch.in_hand():
+            try:
+                return [self._receive_nowait(msg_type, exclude).item]
+            except sysvmq.DecodeError as error:
+                error.items, error.failures = [], [error]
+                raise
         return self.queue.get_many(max_items, False, msg_type, exclude=exclude)
 
     def put_nowait(self, item: _T, msg_type: int = 1, pickle_protocol: int = 1) -> None:
@@ -389,20 +472,57 @@ class Queue(Generic[_T]):
 
     def get_nowait(self, msg_type: int = 0, *, exclude: bool = False) -> _T:
         """Remove and return an item, or raise queue.Empty."""
-        if self._watch.taken and (empty := self._watch.take(msg_type, exclude)):
-            return self._decode_empty(empty)
+        return self._get_nowait(*self._select(msg_type, exclude))
+
+    def _select(self, msg_type: int, exclude: bool) -> _Selection:
+        """Return what is asked for, or raise what the synchronous queue raises."""
+        if type(msg_type) is int and exclude is False and -0x7FFFFFFF <= msg_type <= 0x7FFFFFFF:
+            return msg_type, False
+        excluding = bool(exclude)
+        try:
+            number = int(index(msg_type))
+        except TypeError:
+            number = _LONG_MAX + 1
+        if not (1 if excluding else -_LONG_MAX - 1) <= number <= _LONG_MAX:
+            self.queue.get_nowait(msg_type, exclude=exclude)  # raises
+        return number, excluding
+
+    # What follows takes the selection in the form that _select() returns.
+
+    def _get_nowait(self, msg_type: int, exclude: bool) -> _T:
+        if self._watch.reserved or self._watch.taken:
+            return self._receive_nowait(msg_type, exclude).item
         return self.queue.get_nowait(msg_type, exclude=exclude)
 
     def _receive_nowait(self, msg_type: int, exclude: bool) -> sysvmq.Message[_T]:
-        if self._watch.taken and (empty := self._watch.take(msg_type, exclude)):
-            return sysvmq.Message(self._decode_empty(empty), empty)
-        return self.queue.receive(False, msg_type, exclude=exclude)
+        if not self._watch.in_hand():
+            return self.queue.receive(False, msg_type, exclude=exclude)
+        empty = self._watch.take((msg_type, exclude))
+        if not empty:
+            # What would not go back is younger than what is in the kernel.
+            left = self._watch.left((msg_type, exclude))
+            wanted = -left[0] if left and msg_type < 0 else msg_type
+            try:
+                return self.queue.receive(False, wanted, exclude=exclude)
+            except Empty:
+                if not left:
+                    raise
+                empty = left[0]
+                try:
+                    self._watch.taken.remove(empty)
+                except ValueError:  # another thread has it
+                    raise Empty from None
+        return sysvmq.Message(self._decode_empty(empty), empty)
 
     def _decode_empty(self, msg_type: int) -> _T:
         try:
             item: _T = self.queue.serializer.loads(b"")
         except Exception as error:
             raise decode_error(repr(self.queue), error, b"", msg_type=msg_type) from error
+        except BaseException as error:
+            with contextlib.suppress(Exception):
+                error.data, error.msg_type = b"", msg_type  # type: ignore[attr-defined]
+            raise
         return item
 
     def close(self) -> None:
@@ -424,16 +544,16 @@ class Queue(Generic[_T]):
     def qattr(self) -> _Attributes:
         """Return {'size': ..., 'max_bytes': ...}."""
         attributes = self.queue.qattr()
-        attributes["size"] += len(self._watch.taken)
+        attributes["size"] += self._watch.in_hand()
         return attributes
 
     def qsize(self) -> int:
         """Return the approximate number of messages in the queue."""
-        return self.queue.qsize() + len(self._watch.taken)
+        return self.queue.qsize() + self._watch.in_hand()
 
     def empty(self) -> bool:
         """Return True if the queue held no message a moment ago."""
-        return self.queue.empty() and not self._watch.taken
+        return self.queue.empty() and not self._watch.in_hand()
 
     def stat(self) -> sysvmq.QueueStat:
         """Return the QueueStat of sysvmq.Queue.stat()."""
