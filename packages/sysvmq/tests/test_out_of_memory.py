@@ -4,6 +4,7 @@ Every allocation of a call fails once. It must return all the same, or leave the
 queue, or hand it over in a DecodeError.
 """
 
+import gc
 from functools import partial
 
 import pytest
@@ -32,6 +33,8 @@ class Refusing:
 
 def starved(call, failing):
     """Do the call with that allocation failing; return its result and the exception."""
+    gc.collect()
+    gc.disable()  # what other tests left is not to be starved
     testcapi.set_nomemory(failing, failing + 1)
     try:
         result = call()
@@ -42,6 +45,7 @@ def starved(call, failing):
         return None, error
     finally:
         testcapi.remove_mem_hooks()
+        gc.enable()
 
 
 def decode_error(error):
