@@ -630,10 +630,8 @@ def tsan(session: nox.Session) -> None:
         tests = [f"packages/{name}/tests/test_{subject}.py" for subject in TSAN_TESTS]
         # ThreadSanitizer of gcc 12 wants the addresses where old kernels put them.
         env = {"TSAN_OPTIONS": options}
-        quick = (
-            "-k",
-            "not learns_not_to_spin",
-        )  # it counts CPU time, of which this takes 10 times as much
+        # That test counts CPU time, of which all takes many times as much here.
+        quick = ("-k", "not learns_not_to_spin")
         instrumented_pytest(session, name, env, tests, ("setarch", "-R"), quick)
         check_races(session, reports)
 
