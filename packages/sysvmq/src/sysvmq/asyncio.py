@@ -11,7 +11,8 @@
 
 A message leaves or enters the kernel's queue in a step of the task that asked for it, never
 before, so that cancelling a task neither loses nor repeats one. A daemon thread, one a queue,
-only tells that a message has come; it starts when a task first waits for one.
+only tells that a message has come; it starts when a task first waits for one. A message of no
+bytes it has to take: that goes to the task, or back to the end of the queue if none waits any more.
 """
 
 from __future__ import annotations
