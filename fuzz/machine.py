@@ -194,6 +194,8 @@ class Machine(RuleBasedStateMachine):
         """Return item, protocol and the bytes that they are sent as."""
         item, protocol, data = drawn
         if handle.pickles:
+            # As the second process reads it: of two equal strings that are one object pickle writes one.
+            item = ast.literal_eval(repr(item))
             return item, protocol, pickle.dumps(item, protocol)
         return data, protocol, data
 
