@@ -164,3 +164,11 @@ queue.close()
 """
     out = spawn(code, key, number, machine).finish()
     assert out == f"True {errno.ENOSYS} True\nkept"
+
+
+def test_peek_takes_an_index_alone(q):
+    q.put("stays")
+    for wrong in ({"number": 1}, {"index": "0"}):
+        with pytest.raises(TypeError):
+            q.peek(**wrong)
+    assert q.qsize() == 1
