@@ -44,8 +44,15 @@ nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
 # The tests come last, so that their summary is what one sees.
 nox.options.sessions = [
-    *("lint", "docs", "build", "audit", "typing", "faults", "fuzz"),
-    *("tests", "tests_meta"),
+    "lint",
+    "docs",
+    "build",
+    "audit",
+    "typing",
+    "faults",
+    "fuzz",
+    "tests",
+    "tests_meta",
 ]
 
 

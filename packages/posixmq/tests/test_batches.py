@@ -838,18 +838,14 @@ def test_an_exception_that_takes_no_attributes_is_given_what_was_received(make):
         def __setattr__(self, name, value):
             raise RuntimeError("no attributes")
 
-    class Closing:
-        @staticmethod
-        def dumps(obj):
-            return obj
-
+    class Refusing(Picky):
         @staticmethod
         def loads(data):
             if data == b"bad":
                 raise Closed
             return data
 
-    q = make(serializer=Closing)
+    q = make(serializer=Refusing)
     q.put_many([b"a", b"bad", b"c"])
     with pytest.raises(Closed) as caught:
         q.get_many()

@@ -28,7 +28,6 @@ from collections.abc import Iterable
 from functools import partial
 from operator import index
 from queue import Empty, Full
-from struct import calcsize
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -53,8 +52,6 @@ SHORTEST_PAUSE_S = 0.0002
 LONGEST_PAUSE_S = 0.05
 
 LONGEST_STOP_S = 1.0  # that the thread takes to come out of the kernel, on a machine at its limits
-
-_LONG_MAX = 2 ** (8 * calcsize("l") - 1) - 1
 
 
 class _Watch:
@@ -149,12 +146,14 @@ class _Watch:
             return self._selection == selection and not self._ended
 
     def _start(self) -> bool:
+        if self._ended:
+            return False
         try:
-            if self._handle is None and not self._ended:
+            if self._handle is None:
                 self._handle = sysvmq.Queue.from_id(
                     self._id, serializer=sysvmq.RawSerializer, spin_us=0
                 )
-            if self._thread is None and not self._ended:
+            if self._thread is None:
                 thread = threading.Thread(target=self._run, name=f"sysvmq-{self._id}", daemon=True)
                 thread.start()
                 self._thread = thread
@@ -190,11 +189,12 @@ class _Watch:
     def left(self, selection: _Selection) -> list[int]:
         """Return the types of the fitting messages that are nobody's, the first to give first."""
         msg_type, exclude = selection
+        taken = list(self.taken)  # another thread may add to it
         if exclude:
-            return [one for one in list(self.taken) if one != msg_type]
+            return [one for one in taken if one != msg_type]
         if msg_type < 0:
-            return sorted(one for one in list(self.taken) if one <= -msg_type)
-        return [one for one in list(self.taken) if msg_type in (0, one)]
+            return sorted(one for one in taken if one <= -msg_type)
+        return [one for one in taken if msg_type in (0, one)]
 
     def stop(self, give_back: bool = True) -> None:
         """End the thread and let everybody try, one after the other. In any thread."""
@@ -476,17 +476,15 @@ class Queue(Generic[_T]):
         return self._get_nowait(*self._select(msg_type, exclude))
 
     def _select(self, msg_type: int, exclude: bool) -> _Selection:
-        """Return what is asked for, or raise what the synchronous queue raises."""
-        if type(msg_type) is int and exclude is False and -0x7FFFFFFF <= msg_type <= 0x7FFFFFFF:
-            return msg_type, False
-        excluding = bool(exclude)
+        """Return what is asked for in one form, as equal ones share a line.
+
+        A number that no message can have is refused by the first try.
+        """
         try:
-            number = int(index(msg_type))
+            return int(index(msg_type)), bool(exclude)
         except TypeError:
-            number = _LONG_MAX + 1
-        if not (1 if excluding else -_LONG_MAX - 1) <= number <= _LONG_MAX:
-            self.queue.get_nowait(msg_type, exclude=exclude)  # raises
-        return number, excluding
+            self.queue.get_nowait(msg_type, exclude=exclude)  # raises it in its own words
+            raise
 
     # What follows takes the selection in the form that _select() returns.
 
