@@ -1,7 +1,8 @@
 """Build, check and try the three distributions.
 
-`nox` alone runs everything that a change must pass; `nox -s NAME` runs one session, and what stands
-after `--` goes to the tool behind it (`nox -s tests-3.11 -- -k timeout`).
+`nox` tests all three on this Python, in a few minutes. `nox -t all` runs everything that a change must
+pass. `nox -s NAME` runs one session; what stands after `--` goes to the tool behind it, for instance
+`nox -s test -- packages/posixmq/tests/test_timeout.py -k early`.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import datetime
 import filecmp
 import json
+import logging
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -30,11 +33,11 @@ FOLDERS = {"posixmq": "posixmq", "sysvmq": "sysvmq", "ipcqueue": "ipcqueue-meta"
 SIBLINGS = {"posixmq": "sysvmq", "sysvmq": "posixmq"}
 TWINS = ["mqc_wait.h", "mqc_python.h", "serializers.py", "_errors.py", "_line.py"]
 TEST_TWINS = ["endurance.py", "test_leaks.py", "test_nomemory.py"]
-HOWTOS = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("docs/howto-*.md"))]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 
-# The newest hypothesis with a wheel: free-threaded and newest Pythons have none of the latest.
+# What instrumented tests need: as in tools/run_tests.py.
 TESTING = ["--only-binary=hypothesis", "pytest>=9,<10", "hypothesis", "trio"]
+RUFF = "ruff==0.17.6"
 SETUPTOOLS = "setuptools>=77"
 PEERS = ["posix_ipc", "sysv_ipc", "faster-fifo", "pyzmq"]
 
@@ -42,18 +45,10 @@ nox.needs_version = ">=2025.10.14"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
-# The tests come last, so that their summary is what one sees.
-nox.options.sessions = [
-    "lint",
-    "docs",
-    "build",
-    "audit",
-    "typing",
-    "faults",
-    "fuzz",
-    "tests",
-    "tests_meta",
-]
+nox.options.sessions = ["test"]
+
+# Nox looks for uv, which no session uses, and would greet newcomers with the news that it is missing.
+logging.getLogger("nox").addFilter(lambda record: record.msg != "uv binary not found.")
 
 
 # ---------------------------------------------------------------------- interpreters
@@ -84,9 +79,9 @@ FREE_THREADED = [v for v in (f"{version}t" for version in PYTHONS) if can_build(
 # -------------------------------------------------------------------- building blocks
 
 
-def built(name: str, ending: str) -> Path:
-    """Return the one file of a distribution in dist/ that ends so."""
-    (path,) = DIST.glob(f"{name}-*{ending}")
+def built(name: str, ending: str, folder: Path = DIST) -> Path:
+    """Return the one file of a distribution in the folder that ends so."""
+    (path,) = folder.glob(f"{name}-*{ending}")
     return path
 
 
@@ -113,12 +108,6 @@ def install_sdists(session: nox.Session, *names: str) -> None:
     session.install("--no-index", "--no-build-isolation", *sdists)
 
 
-def install_testing(session: nox.Session, *more: str) -> None:
-    """Install what the tests need, and uvloop where it has a wheel: the tests say if it lacks."""
-    session.install(*TESTING, *more)
-    session.install("--only-binary=:all:", "uvloop", success_codes=[0, 1])
-
-
 def run_outside(session: nox.Session, *command: str | Path, **options: Any) -> Any:
     """Run a command far from the sources, so that only what is installed counts."""
     with tempfile.TemporaryDirectory() as outside, session.chdir(outside):
@@ -132,32 +121,43 @@ def pytest(session: nox.Session, *paths: str) -> None:
     run_outside(session, "python", "-I", "-m", "pytest", *settings, *session.posargs, *targets)
 
 
-def pytest_alone(session: nox.Session, name: str) -> None:
-    """Run the tests and the README of one package, having made sure that it stands alone."""
-    look = f"import importlib.util as util; assert util.find_spec({SIBLINGS[name]!r}) is None"
-    run_outside(session, "python", "-I", "-c", look)
-    pytest(session, f"packages/{name}/tests", f"packages/{name}/README.md")
+def run_suites(session: nox.Session, wheels: Path, *names: str) -> None:
+    """Run these suites, or all, from the wheels in the folder, each in an environment of its own."""
+    work = session.create_tmp()
+    nox_itself = Path(sys.argv[0]).absolute()
+    if nox_itself.is_relative_to(ROOT):
+        nox_itself = nox_itself.relative_to(ROOT)
+    again = shlex.join([str(nox_itself), "-s", str(session.name), "--"])
+    options = [option for name in names for option in ("--suite", name)]
+    command = ["python", ROOT / "tools/run_tests.py", "--wheels", wheels, "--work", work]
+    session.run(*map(str, command), "--again", again, *options, *session.posargs)
 
 
 # --------------------------------------------------------------------- style and types
 
 
-@nox.session
+def quick_lint(session: nox.Session, fix: bool = False) -> None:
+    """Check what takes seconds: the style of the Python, the twins and the version."""
+    ruff = ("ruff", "check", "--no-cache"), ("ruff", "format", "--no-cache")
+    session.run(*ruff[0], *(["--fix"] if fix else []), str(ROOT))
+    session.run(*ruff[1], *([] if fix else ["--check"]), str(ROOT))
+    check_twins(session)
+    check_conformance(session)
+    check_version(session)
+
+
+@nox.session(tags=["all"])
 def lint(session: nox.Session) -> None:
-    """Check style, twin files and version; analyse the C (`-- --fix` mends style)."""
-    session.install("ruff==0.17.6", "clang-format==23.1.5", *ANALYSERS)
+    """Check style, twin files and version; analyse the C (`-- --fix` corrects the style)."""
+    session.install(RUFF, "clang-format==23.1.5", *ANALYSERS)
     fix = "--fix" in session.posargs
-    session.run("ruff", "check", *(["--fix"] if fix else []), ".")
-    session.run("ruff", "format", *([] if fix else ["--check"]), ".")
+    quick_lint(session, fix)
     sources = [
         str(p)
         for top in ("packages", "benchmarks", "docs/examples")
         for p in (ROOT / top).rglob("*.[ch]")
     ]
     session.run("clang-format", *(["-i"] if fix else ["--dry-run", "--Werror"]), *sources)
-    check_twins(session)
-    check_conformance(session)
-    check_version(session)
     analyse(session)
 
 
@@ -199,7 +199,7 @@ CPPCHECK = [
 ]
 
 
-@nox.session(requires=["build"])
+@nox.session(requires=["build"], tags=["all"])
 def typing(session: nox.Session) -> None:
     """Check the installed wheels' types: mypy --strict, stubtest, signatures equal to the stubs."""
     session.install("mypy==2.4.1", *TESTING)
@@ -346,22 +346,22 @@ def bump(session: nox.Session) -> None:
 # ------------------------------------------------------------------------------ wheels
 
 
-def build_one(session: nox.Session, name: str) -> None:
+def build_one(session: nox.Session, name: str, dist: Path) -> None:
     """Build one sdist, and the wheel from that sdist, out of a clean copy of the package."""
     with tempfile.TemporaryDirectory() as folder:
         source = copy_package(name, Path(folder, "x"))
         files = {str(p.relative_to(source)) for p in source.rglob("*") if p.is_file()}
-        command = ["python", "-m", "build", "--no-isolation", "--outdir", str(DIST), str(source)]
+        command = ["python", "-m", "build", "--no-isolation", "--outdir", str(dist), str(source)]
         output = session.run(*command, silent=True) or ""
     for line in output.splitlines():
         if re.search(r"\.[ch]:[\d:]+ warning: ", line):
             session.warn(line)
-    check_contents(session, name, files)
+    check_contents(session, name, files, dist)
 
 
-def check_contents(session: nox.Session, name: str, files: set[str]) -> None:
+def check_contents(session: nox.Session, name: str, files: set[str], dist: Path) -> None:
     """Fail unless the sdist holds every one of these files, and the wheel no source of C."""
-    sdist, wheel = built(name, ".tar.gz"), built(name, ".whl")
+    sdist, wheel = built(name, ".tar.gz", dist), built(name, ".whl", dist)
     with tarfile.open(sdist) as archive:
         sent = {member.partition("/")[2] for member in archive.getnames()}
     if lost := files - sent:
@@ -373,20 +373,25 @@ def check_contents(session: nox.Session, name: str, files: set[str]) -> None:
     session.log(f"{sdist.name} and {wheel.name} hold what they should")
 
 
-@nox.session(python=BUILD_PYTHON)
-def build(session: nox.Session) -> None:
-    """Build sdist and wheel of each into dist/, check what they hold, install the sdists offline."""
+def build_into(session: nox.Session, dist: Path, *names: str) -> None:
+    """Build sdist and wheel of these distributions into a folder of their own."""
     if not can_build(f"{session.bin}/python") or not shutil.which("cc"):
         session.error("no C compiler or no Python headers: apt install gcc python3-dev")
-    shutil.rmtree(DIST, ignore_errors=True)
+    shutil.rmtree(dist, ignore_errors=True)
     session.install("build", SETUPTOOLS)
-    for name in FOLDERS:
-        build_one(session, name)
+    for name in names:
+        build_one(session, name, dist)
+
+
+@nox.session(python=BUILD_PYTHON, tags=["all"])
+def build(session: nox.Session) -> None:
+    """Build sdist and wheel of each into dist/, check what they hold, install the sdists offline."""
+    build_into(session, DIST, *FOLDERS)
     install_sdists(session, *FOLDERS)
     run_outside(session, "python", "-I", "-c", "from ipcqueue import posixmq, sysvmq")
 
 
-@nox.session(requires=["build"])
+@nox.session(requires=["build"], tags=["all"])
 def audit(session: nox.Session) -> None:
     """Audit the wheels: only the stable ABI of 3.11, only symbols of manylinux2014."""
     session.install("abi3audit", "auditwheel")
@@ -402,45 +407,38 @@ def audit(session: nox.Session) -> None:
 # ------------------------------------------------------------------------------- tests
 
 
-@nox.session(python=PYTHONS, requires=["build"])
-@nox.parametrize("name", list(SIBLINGS), ids=list(SIBLINGS))
-def tests(session: nox.Session, name: str) -> None:
-    """Test each package from its installed wheel, its sibling absent, on every Python found."""
-    install_testing(session)
-    install_wheels(session, name)
-    pytest_alone(session, name)
+@nox.session
+def test(session: nox.Session) -> None:
+    """Test all three distributions on this Python, from wheels, and check the style: a few minutes."""
+    session.install(RUFF)
+    quick_lint(session)
+    wheels = Path(session.create_tmp(), "wheels").resolve()
+    build_into(session, wheels, *FOLDERS)
+    run_suites(session, wheels)
 
 
-@nox.session(python=PYTHONS, requires=["build"])
-def tests_meta(session: nox.Session) -> None:
-    """Test ipcqueue, the three wheels installed, and run every documented example."""
-    install_testing(session)
-    install_wheels(session, *FOLDERS)
-    pytest(
-        session,
-        "packages/ipcqueue-meta/tests",
-        "packages/ipcqueue-meta/README.md",
-        "README.md",
-        "docs/tutorial.md",
-        "docs/kernel.md",
-        *HOWTOS,
-    )
+@nox.session(python=PYTHONS, requires=["build"], tags=["all"])
+def tests(session: nox.Session) -> None:
+    """Test all three distributions from the wheels in dist/, on every supported Python found."""
+    run_suites(session, DIST)
 
 
-@nox.session(python=FREE_THREADED or False, requires=["build"])
-@nox.parametrize("name", list(SIBLINGS), ids=list(SIBLINGS))
-def tests_freethreaded(session: nox.Session, name: str) -> None:
+@nox.session(python=FREE_THREADED or False)
+def tests_freethreaded(session: nox.Session) -> None:
     """Test each package on free-threaded Pythons (python3.13t or later), where there are any."""
     if not FREE_THREADED:
         session.skip("no free-threaded Python found (python3.13t or later, with headers)")
-    install_testing(session, SETUPTOOLS)
-    install_sdists(session, name)
-    look = f"import sys, {name}; assert not sys._is_gil_enabled()"
-    run_outside(session, "python", "-I", "-W", "error", "-c", look)
-    pytest_alone(session, name)
+    wheels = Path(session.create_tmp(), "wheels").resolve()
+    build_into(session, wheels, *SIBLINGS)
+    for name in SIBLINGS:
+        install = ("--no-index", "--force-reinstall", str(built(name, ".whl", wheels)))
+        session.install(*install)
+        look = f"import sys, {name}; assert not sys._is_gil_enabled()"
+        run_outside(session, "python", "-I", "-W", "error", "-c", look)
+    run_suites(session, wheels, *SIBLINGS)
 
 
-@nox.session(requires=["build"])
+@nox.session(requires=["build"], tags=["all"])
 def faults(session: nox.Session) -> None:
     """Kill, stop, starve and fill: every message is accounted for (`-- --full` for all sizes)."""
     session.install("pytest>=9,<10")
@@ -455,7 +453,7 @@ def soak(session: nox.Session) -> None:
     run_outside(session, "python", "-I", ROOT / "faults/soak.py", *session.posargs)
 
 
-@nox.session(python=BUILD_PYTHON, requires=["build"])
+@nox.session(python=BUILD_PYTHON, requires=["build"], tags=["all"])
 def fuzz(session: nox.Session) -> None:
     """Drive real queues beside a model, and with any arguments (`-- --minutes 30`; else half of one)."""
     session.install("--only-binary=hypothesis", "hypothesis")
@@ -496,17 +494,16 @@ PYCONFIG = """
 
 
 @nox.session(python=BUILD_PYTHON)
-@nox.parametrize("name", list(SIBLINGS), ids=list(SIBLINGS))
-def portable(session: nox.Session, name: str) -> None:
+def portable(session: nox.Session) -> None:
     """Test the waits of systems without thread-directed timers (FreeBSD, macOS), on this one."""
-    session.install(*TESTING, SETUPTOOLS)
-    with tempfile.TemporaryDirectory() as folder:
-        source = copy_package(name, Path(folder, "x"))
-        build = ("--no-index", "--no-build-isolation", "--force-reinstall", str(source))
-        session.install(*build, env={"CFLAGS": "-O2 -DMQC_POLLS"})
-    look = f"from {name} import _{name} as c; assert c._polls"
-    run_outside(session, "python", "-I", "-c", look)
-    pytest_alone(session, name)
+    session.env["CFLAGS"] = "-O2 -DMQC_POLLS"
+    wheels = Path(session.create_tmp(), "wheels").resolve()
+    build_into(session, wheels, *SIBLINGS)
+    for name in SIBLINGS:
+        session.install("--no-index", "--force-reinstall", str(built(name, ".whl", wheels)))
+        look = f"from {name} import _{name} as c; assert c._polls"
+        run_outside(session, "python", "-I", "-c", look)
+    run_suites(session, wheels, *SIBLINGS)
 
 
 def compile_for(session: nox.Session, target: str, name: str, headers: Path) -> str:
@@ -729,7 +726,7 @@ def missing_coverage(source: Path, files: list[Any]) -> list[str]:
 # ------------------------------------------------------------------- documents and show
 
 
-@nox.session(requires=["build"])
+@nox.session(requires=["build"], tags=["all"])
 def docs(session: nox.Session) -> None:
     """Build the documentation into docs/_build, warnings being errors."""
     session.install("sphinx>=8.2", "furo", "myst-parser>=4")
