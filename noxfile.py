@@ -28,7 +28,6 @@ from typing import Any
 import nox
 
 ROOT = Path(__file__).parent
-DIST = ROOT / "dist"
 FOLDERS = {"posixmq": "posixmq", "sysvmq": "sysvmq", "ipcqueue": "ipcqueue-meta"}
 SIBLINGS = {"posixmq": "sysvmq", "sysvmq": "posixmq"}
 TWINS = ["mqc_wait.h", "mqc_python.h", "serializers.py", "_errors.py", "_line.py"]
@@ -79,7 +78,12 @@ FREE_THREADED = [v for v in (f"{version}t" for version in PYTHONS) if can_build(
 # -------------------------------------------------------------------- building blocks
 
 
-def built(name: str, ending: str, folder: Path = DIST) -> Path:
+def dist(session: nox.Session) -> Path:
+    """Return the folder of what `build` makes: dist/, or one of nox's where the sources are read-only."""
+    return (ROOT if os.access(ROOT, os.W_OK) else session.cache_dir).resolve() / "dist"
+
+
+def built(folder: Path, name: str, ending: str) -> Path:
     """Return the one file of a distribution in the folder that ends so."""
     (path,) = folder.glob(f"{name}-*{ending}")
     return path
@@ -99,12 +103,12 @@ def include_of(session: nox.Session) -> str:
 
 def install_wheels(session: nox.Session, *names: str) -> None:
     """Install our own wheels, never a release of the same name from an index."""
-    session.install("--no-index", *(str(built(name, ".whl")) for name in names))
+    session.install("--no-index", *(str(built(dist(session), name, ".whl")) for name in names))
 
 
 def install_sdists(session: nox.Session, *names: str) -> None:
     """Build and install our own sdists with no more than the setuptools that is there."""
-    sdists = [str(built(name, ".tar.gz")) for name in names]
+    sdists = [str(built(dist(session), name, ".tar.gz")) for name in names]
     session.install("--no-index", "--no-build-isolation", *sdists)
 
 
@@ -346,22 +350,22 @@ def bump(session: nox.Session) -> None:
 # ------------------------------------------------------------------------------ wheels
 
 
-def build_one(session: nox.Session, name: str, dist: Path) -> None:
+def build_one(session: nox.Session, name: str, folder: Path) -> None:
     """Build one sdist, and the wheel from that sdist, out of a clean copy of the package."""
-    with tempfile.TemporaryDirectory() as folder:
-        source = copy_package(name, Path(folder, "x"))
+    with tempfile.TemporaryDirectory() as copy:
+        source = copy_package(name, Path(copy, "x"))
         files = {str(p.relative_to(source)) for p in source.rglob("*") if p.is_file()}
-        command = ["python", "-m", "build", "--no-isolation", "--outdir", str(dist), str(source)]
+        command = ["python", "-m", "build", "--no-isolation", "--outdir", str(folder), str(source)]
         output = session.run(*command, silent=True) or ""
     for line in output.splitlines():
         if re.search(r"\.[ch]:[\d:]+ warning: ", line):
             session.warn(line)
-    check_contents(session, name, files, dist)
+    check_contents(session, name, files, folder)
 
 
-def check_contents(session: nox.Session, name: str, files: set[str], dist: Path) -> None:
+def check_contents(session: nox.Session, name: str, files: set[str], folder: Path) -> None:
     """Fail unless the sdist holds every one of these files, and the wheel no source of C."""
-    sdist, wheel = built(name, ".tar.gz", dist), built(name, ".whl", dist)
+    sdist, wheel = built(folder, name, ".tar.gz"), built(folder, name, ".whl")
     with tarfile.open(sdist) as archive:
         sent = {member.partition("/")[2] for member in archive.getnames()}
     if lost := files - sent:
@@ -373,20 +377,20 @@ def check_contents(session: nox.Session, name: str, files: set[str], dist: Path)
     session.log(f"{sdist.name} and {wheel.name} hold what they should")
 
 
-def build_into(session: nox.Session, dist: Path, *names: str) -> None:
+def build_into(session: nox.Session, folder: Path, *names: str) -> None:
     """Build sdist and wheel of these distributions into a folder of their own."""
     if not can_build(f"{session.bin}/python") or not shutil.which("cc"):
         session.error("no C compiler or no Python headers: apt install gcc python3-dev")
-    shutil.rmtree(dist, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
     session.install("build", SETUPTOOLS)
     for name in names:
-        build_one(session, name, dist)
+        build_one(session, name, folder)
 
 
 @nox.session(python=BUILD_PYTHON, tags=["all"])
 def build(session: nox.Session) -> None:
     """Build sdist and wheel of each into dist/, check what they hold, install the sdists offline."""
-    build_into(session, DIST, *FOLDERS)
+    build_into(session, dist(session), *FOLDERS)
     install_sdists(session, *FOLDERS)
     run_outside(session, "python", "-I", "-c", "from ipcqueue import posixmq, sysvmq")
 
@@ -396,7 +400,7 @@ def audit(session: nox.Session) -> None:
     """Audit the wheels: only the stable ABI of 3.11, only symbols of manylinux2014."""
     session.install("abi3audit", "auditwheel")
     for name in SIBLINGS:
-        wheel = built(name, ".whl")
+        wheel = built(dist(session), name, ".whl")
         session.run("abi3audit", "--strict", "--assume-minimum-abi3", "3.11", wheel)
         shown = session.run("auditwheel", "show", wheel, silent=True) or ""
         minor = re.search(r"manylinux_2_(\d+)_", shown)
@@ -420,7 +424,7 @@ def test(session: nox.Session) -> None:
 @nox.session(python=PYTHONS, requires=["build"], tags=["all"])
 def tests(session: nox.Session) -> None:
     """Test all three distributions from the wheels in dist/, on every supported Python found."""
-    run_suites(session, DIST)
+    run_suites(session, dist(session))
 
 
 @nox.session(python=FREE_THREADED or False)
@@ -431,7 +435,7 @@ def tests_freethreaded(session: nox.Session) -> None:
     wheels = Path(session.create_tmp(), "wheels").resolve()
     build_into(session, wheels, *SIBLINGS)
     for name in SIBLINGS:
-        install = ("--no-index", "--force-reinstall", str(built(name, ".whl", wheels)))
+        install = ("--no-index", "--force-reinstall", str(built(wheels, name, ".whl")))
         session.install(*install)
         look = f"import sys, {name}; assert not sys._is_gil_enabled()"
         run_outside(session, "python", "-I", "-W", "error", "-c", look)
@@ -500,7 +504,7 @@ def portable(session: nox.Session) -> None:
     wheels = Path(session.create_tmp(), "wheels").resolve()
     build_into(session, wheels, *SIBLINGS)
     for name in SIBLINGS:
-        session.install("--no-index", "--force-reinstall", str(built(name, ".whl", wheels)))
+        session.install("--no-index", "--force-reinstall", str(built(wheels, name, ".whl")))
         look = f"from {name} import _{name} as c; assert c._polls"
         run_outside(session, "python", "-I", "-c", look)
     run_suites(session, wheels, *SIBLINGS)
