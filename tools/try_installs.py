@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -206,6 +207,9 @@ def main(asked: list[str]) -> int:
     ways = [way for way in WAYS if not asked or set(asked) & set(way.name.split())]
     if not ways:
         print("no such way; the ways are:", ", ".join(way.name for way in WAYS), file=sys.stderr)
+        return 2
+    if not shutil.which("git") or not (ROOT / ".git").exists():
+        print("this takes git, and a clone that git has made", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as folder:
         return try_ways(ways, Path(folder).resolve())
