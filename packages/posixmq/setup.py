@@ -1,14 +1,31 @@
-"""The C extension and the abi3 switch; everything else is in pyproject.toml."""
+"""The C extension, the abi3 switch and a build that starts anew; pyproject.toml has the rest."""
 
+import os
+import shutil
 import sysconfig
 from glob import glob
 
 from setuptools import Extension, setup
+from setuptools.command.build import build
 
 # Free-threaded builds have no stable ABI before 3.15: they get one wheel per version.
 abi3 = not sysconfig.get_config_var("Py_GIL_DISABLED")
 
+# Debug information triples the size of a wheel, and the CFLAGS of some Pythons ask for it.
+# It is made only for somebody who asks for it in the environment.
+debug = any(flag.startswith("-g") for flag in os.environ.get("CFLAGS", "").split())
+
+
+class BuildAnew(build):
+    """Remove what an earlier build left, perhaps with other flags or with more modules."""
+
+    def run(self):
+        shutil.rmtree(os.path.join(self.build_lib, "posixmq"), ignore_errors=True)
+        super().run()
+
+
 setup(
+    cmdclass={"build": BuildAnew},
     ext_modules=[
         Extension(
             "posixmq._posixmq",
@@ -22,6 +39,7 @@ setup(
                 "-Wno-unused-parameter",
                 "-Wno-missing-field-initializers",
                 "-fvisibility=hidden",
+                *([] if debug else ["-g0"]),
             ],
             py_limited_api=abi3,
         )
