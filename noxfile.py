@@ -397,7 +397,7 @@ def build(session: nox.Session) -> None:
 
 @nox.session(requires=["build"], tags=["all"])
 def audit(session: nox.Session) -> None:
-    """Audit the wheels: only the stable ABI of 3.11, only symbols of manylinux2014."""
+    """Audit the wheels: only the stable ABI of 3.11, symbols of manylinux2014, no debug information."""
     session.install("abi3audit", "auditwheel")
     for name in SIBLINGS:
         wheel = built(dist(session), name, ".whl")
@@ -406,6 +406,17 @@ def audit(session: nox.Session) -> None:
         minor = re.search(r"manylinux_2_(\d+)_", shown)
         if minor is None or int(minor[1]) > 17:
             session.error(f"{wheel.name} is no manylinux2014 wheel:\n{shown}")
+        session.run("python", "-I", ROOT / "tools/check_wheels.py", wheel)
+
+
+@nox.session(tags=["all"])
+def installs(session: nox.Session) -> None:
+    """Try every way to install, each from a fresh clone of the last commit (`-- git uv` for some)."""
+    session.install("build", SETUPTOOLS)
+    session.install(
+        "--only-binary=:all:", "uv", success_codes=[0, 1]
+    )  # it says so where uv is missing
+    run_outside(session, "python", "-I", ROOT / "tools/try_installs.py", *session.posargs)
 
 
 # ------------------------------------------------------------------------------- tests
