@@ -2042,7 +2042,7 @@ posixmq_mount(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 
 PyDoc_STRVAR(posixmq_device_doc,
              "device($module, name, /)\n--\n\n"
-             "Return major and minor number of the device that this IPC namespace's queues are on.\n"
+             "Return major and minor number of the device of this IPC namespace's queues.\n"
              "\n"
              ":param name: a queue that this user may read, or None to create one for a moment\n"
              ":raises OSError: what mq_open(2) says, QueueError where it cannot be a name\n");
