@@ -33,7 +33,8 @@ except OSError:  # a user namespace that has no such number
 drop = (ctypes.c_uint32 * 2)(0x20080522, 0)
 sets = (ctypes.c_uint32 * 6)()
 sets[0] = sets[1] = 1 << 21  # CAP_SYS_ADMIN
-libc.capset(drop, sets)  # fails where root lacks it, as in many containers
+if libc.capset(drop, sets) != 0:  # root lacks it, as in many containers
+    drop_capabilities()
 if posixmq.limits().queues is None:
     print("not here")
     sys.exit()
