@@ -577,7 +577,7 @@ find_status(const char *name, struct system_status *status)
         .readable = 1,
         .writable = 1,
     };
-    opened_queue opened = {.fd = -1};
+    opened_queue opened = {0};
     int error = name == NULL
                     ? create_nameless(&smallest, &opened)
                     : system_open(name, O_RDONLY | O_PATH | O_CLOEXEC, 0, NULL, &opened.fd);
