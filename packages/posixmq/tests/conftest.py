@@ -123,10 +123,33 @@ def drop_capabilities():
     """Go on as an ordinary user would, whoever started the tests; keep the user id."""
     import ctypes
 
+    import_all()
     libc = ctypes.CDLL(None, use_errno=True)
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
     if libc.capset(header, (ctypes.c_uint32 * 6)()) != 0:
         raise OSError(ctypes.get_errno(), "capset")
+
+
+def import_all():
+    """Import what the package would import later: another user may be unable to read the files."""
+    import importlib
+    import pkgutil
+    import traceback  # noqa: F401
+
+    for module in pkgutil.iter_modules(posixmq.__path__):
+        importlib.import_module(f"posixmq.{module.name}")
+
+
+def become(uid):
+    """Go on as another user, wherever the installation lies."""
+    import ctypes
+    import os
+
+    import_all()
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+    assert ctypes.CDLL(None).prctl(4, 1, 0, 0, 0) == 0  # PR_SET_DUMPABLE: to be seen in /proc
 
 
 def own_descriptors(name=""):
@@ -151,7 +174,15 @@ def caught_signals():
     return {number + 1 for number in range(64) if mask >> number & 1}
 
 
-SHARED = (wait_until, sleeps_in_queue, drop_capabilities, own_descriptors, caught_signals)
+SHARED = (
+    wait_until,
+    sleeps_in_queue,
+    drop_capabilities,
+    import_all,
+    become,
+    own_descriptors,
+    caught_signals,
+)
 PRELUDE = (
     "import errno, json, os, queue, signal, sys, threading, time\n"
     "import posixmq\n"

@@ -11,16 +11,7 @@ from posixmq import Queue, QueueError, RawSerializer
 
 ONLY_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 
-# Go on as a user of no rights, who owns nothing. What errors need is imported before, as that user
-# may not be able to read it.
-NOBODY = """
-import posixmq._explain
-
-def become_nobody():
-    os.setgroups([])
-    os.setgid(65534)
-    os.setuid(65534)
-
+REFUSAL = """
 def refusal(call, *args, **kwargs):
     try:
         call(*args, **kwargs)
@@ -202,11 +193,11 @@ RIGHTS = {0o600: "", 0o602: "w", 0o604: "r", 0o606: "rw", 0o660: "", 0o607: "rw"
 def test_another_user_may_do_what_the_mode_says(make, run_script, name, mode, rights):
     make(name, mode=mode, serializer=RawSerializer).put(b"there")
     run_script(
-        NOBODY
+        REFUSAL
         + textwrap.dedent(
             """
             name, rights = sys.argv[1], sys.argv[2]
-            become_nobody()
+            become(65534)
             for asked in ("r", "w", "rw"):
                 options = {
                     "readable": "r" in asked, "writable": "w" in asked, "serializer": RawSerializer
@@ -250,10 +241,10 @@ def test_another_user_may_not_create_over_or_unlink_what_is_not_his(make, run_sc
     q = make(name, mode=0o666, trusted=True)
     q.put("kept")
     run_script(
-        NOBODY
+        REFUSAL
         + textwrap.dedent(
             """
-            become_nobody()
+            become(65534)
             error = refusal(posixmq.unlink, sys.argv[1])
             assert error.errno == QueueError.NO_PERMISSIONS, error
             error = refusal(Queue, sys.argv[1], exclusive=True, serializer=RawSerializer)
@@ -268,7 +259,7 @@ def test_another_user_may_not_create_over_or_unlink_what_is_not_his(make, run_sc
 @pytest.mark.parametrize("mode", [0o400, 0o200, 0o000], ids=oct)
 def test_the_owner_is_held_to_the_mode_when_opening_again(run_script, name, mode):
     run_script(
-        NOBODY
+        REFUSAL
         + textwrap.dedent(
             """
             name, mode = sys.argv[1], int(sys.argv[2])
@@ -338,7 +329,7 @@ def test_the_mode_is_never_wider_than_asked(run_script, start_script, make, name
 def test_a_queue_whose_mode_cannot_be_set_is_not_left_behind(run_script, name):
     out = run_script(
         SECCOMP
-        + NOBODY
+        + REFUSAL
         + textwrap.dedent(
             """
             on_call("fchmod", ERRNO | errno.EPERM)
@@ -357,7 +348,7 @@ def test_a_kernel_that_forbids_queues_is_not_taken_for_one_that_is_not_trusted(r
     """Containers forbid system calls by EPERM."""
     out = run_script(
         SECCOMP
-        + NOBODY
+        + REFUSAL
         + textwrap.dedent(
             """
             on_call("mq_open", ERRNO | errno.EPERM)

@@ -39,16 +39,6 @@ SETTLE_S = 0.1  # long enough for what must not come
 
 ONLY_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 
-NOBODY = """
-import posixmq._explain  # that user may not be able to read it
-
-def become_nobody(uid=65534):
-    os.setgroups([])
-    os.setgid(uid)
-    os.setuid(uid)
-
-"""
-
 REFUSAL = """
 def refusal(call, *args, **kwargs):
     try:
@@ -86,7 +76,7 @@ def isolated(run_script):
     """Run a script in an IPC namespace of its own, whose limits it may set."""
 
     def isolated(code, *args):
-        out = run_script(NAMESPACE + NOBODY + REFUSAL + textwrap.dedent(code), *args)
+        out = run_script(NAMESPACE + REFUSAL + textwrap.dedent(code), *args)
         if "no right" in out:
             pytest.skip("no right to an IPC namespace, or to CAP_SYS_RESOURCE in it")
         return out
@@ -225,8 +215,7 @@ def test_a_refused_size_creates_nothing(run_script, name):
 def test_a_new_queue_belongs_to_the_effective_user_and_group(run_script, name):
     run_script(
         """
-        import posixmq._system
-
+        import_all()
         os.setegid(23456)
         os.seteuid(12345)
         with Queue(sys.argv[1], 1, 16) as q:
@@ -353,11 +342,10 @@ def test_unlinking_another_user_s_queue_is_denied(make, run_script, name):
     """The folder of all queues is everybody's to write, and sticky."""
     make(name, mode=0o666, trusted=True)
     run_script(
-        NOBODY
-        + REFUSAL
+        REFUSAL
         + textwrap.dedent(
             """
-            become_nobody()
+            become(65534)
             error = refusal(posixmq.unlink, sys.argv[1])
             assert (error.errno, error.os_errno) == (errno.EACCES, errno.EPERM), error
             """
@@ -388,14 +376,13 @@ def test_a_name_is_unlinked_once_by_however_many_threads(unique, at_once):
 @ONLY_ROOT
 def test_what_a_queue_was_charged_comes_back_with_the_last_close(run_script, name, unique):
     run_script(
-        NOBODY
-        + REFUSAL
+        REFUSAL
         + textwrap.dedent(
             """
             import resource
             from posixmq._system import queue_charge
 
-            become_nobody(54321)  # whose queues are those of this test alone
+            become(54321)  # whose queues are those of this test alone
             room = queue_charge(2, 64)
             resource.setrlimit(resource.RLIMIT_MSGQUEUE, (room, room))
             first = Queue(sys.argv[1], 2, 64)

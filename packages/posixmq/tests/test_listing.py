@@ -2,23 +2,46 @@
 
 import os
 import signal
+import textwrap
 
 import pytest
 
 import posixmq
 from posixmq import QueueError, RawSerializer, _system
 
-# What a script needs that goes on as an ordinary user.
-AS_USER = """
-import ctypes, tempfile, traceback
+# What scripts share: mount namespaces, IPC namespaces, and going on as an ordinary user.
+NAMESPACES = """
+import ctypes, resource, tempfile, traceback
 from posixmq import _system
 
+libc = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWNS, CLONE_NEWIPC = 0x20000, 0x8000000
+MS_REC_PRIVATE, MNT_DETACH = (1 << 14) | (1 << 18), 2
 
-def become(uid):
-    os.setgroups([])
-    os.setresgid(uid, uid, uid)
-    os.setresuid(uid, uid, uid)
-    assert ctypes.CDLL(None).prctl(4, 1, 0, 0, 0) == 0  # PR_SET_DUMPABLE, lost by that
+
+def system(call, *args):
+    if call(*args) != 0:
+        raise OSError(ctypes.get_errno(), call.__name__)
+
+
+def leave_mounts():
+    # What this process mounts from here on nobody else sees. That takes a / that is a mount point,
+    # which it is not in a plain chroot. But setns(2), even to the namespace that the process is in,
+    # takes it to the / of that namespace, from where it can come back.
+    system(libc.unshare, CLONE_NEWNS)
+    root = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+    with open("/proc/self/ns/mnt") as own:
+        system(libc.setns, own.fileno(), CLONE_NEWNS)
+    system(libc.mount, b"none", b"/", None, MS_REC_PRIVATE, None)
+    os.fchdir(root)
+    os.chroot(".")
+    os.close(root)
+    for path, _ in _system._mounts():
+        system(libc.umount2, path, MNT_DETACH)
+
+
+def mount(folder):
+    system(libc.mount, b"none", folder.encode(), b"mqueue", 0, None)
 
 
 def forked(work):
@@ -38,6 +61,25 @@ def forked(work):
 
 def named(name):
     return {info.name: info for info in posixmq.list_queues()}.get(name)
+
+
+def names():
+    return [info.name for info in posixmq.list_queues()]
+
+
+def refusal():
+    try:
+        posixmq.list_queues()
+    except QueueError as error:
+        return error
+    raise AssertionError("not refused")
+
+
+try:
+    leave_mounts()
+except OSError as error:
+    print("no right:", error)
+    sys.exit()
 """
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: gives rights up, or mounts")
@@ -55,28 +97,39 @@ pytestmark = pytest.mark.skipif(not can_list(), reason="this user can list no qu
 
 
 @pytest.fixture
-def mounted(run_script):
-    """Run a script with an mqueue file system mounted in a mount namespace of its own."""
+def unmounted(run_script):
+    """Run a script in a mount namespace of its own, where no mqueue file system is mounted."""
 
     def run(code, *args):
-        return run_script(
-            AS_USER
+        out = run_script(NAMESPACES + textwrap.dedent(code), *args)
+        if "no right" in out:
+            pytest.skip(f"no mount namespace is to be had here: {out}")
+
+    return run
+
+
+@pytest.fixture
+def mounted(unmounted):
+    """Run a script there with two folders, at the first of which one is mounted."""
+
+    def run(code, *args):
+        unmounted(
+            """
+            folders = [tempfile.mkdtemp(prefix="a b", dir="/tmp") for _ in range(2)]
+            try:
+                for folder in folders:
+                    os.chmod(folder, 0o755)
+                mount(folders[0])
+                if True:
+            """
+            + textwrap.indent(textwrap.dedent(code), " " * 20)
             + """
-libc = ctypes.CDLL(None, use_errno=True)
-CLONE_NEWNS, MS_REC_PRIVATE = 0x20000, (1 << 14) | (1 << 18)
-assert libc.unshare(CLONE_NEWNS) == 0 and libc.mount(b"none", b"/", None, MS_REC_PRIVATE, None) == 0
-folder = tempfile.mkdtemp(prefix="a b")
-os.chmod(folder, 0o755)
-try:
-    assert libc.mount(b"none", folder.encode(), b"mqueue", 0, None) == 0
-    if True:
-"""
-            + "\n".join("        " + line for line in code.splitlines())
-            + """
-finally:
-    libc.umount2(folder.encode(), 2)
-    os.rmdir(folder)
-""",
+            finally:
+                for folder in folders:
+                    while libc.umount2(folder.encode(), MNT_DETACH) == 0:
+                        pass
+                    os.rmdir(folder)
+            """,
             *args,
         )
 
@@ -218,31 +271,83 @@ def test_odd_names_are_listed(make):
         q.unlink()
 
 
+# --- where they are listed from ----------------------------------------------------------------------
+
+
 @needs_root
 def test_a_mounted_file_system_serves_an_ordinary_user(mounted, unique):
     """At a path with a space, which proc(5) writes in its own way."""
     mounted(
         """
-def user():
-    foreign.close()  # inherited: it would be looked at through that
-    become(54321)
-    own = Queue(sys.argv[1], 2, 32)
-    own.put(1)
-    found = named(sys.argv[1])
-    assert (found.uid, found.size, found.max_size, found.pids) == (54321, 1, 2, (os.getpid(),)), found
-    other = named(sys.argv[2])
-    assert (other.uid, other.mode) == (0, 0o600)
-    assert other.size is other.max_size is other.max_msgbytes is other.bytes is None
-    assert other.notify_pid is None and other.pids == ()
-    own.unlink()
-    own.close()
+        def user():
+            foreign.close()  # inherited: it would be looked at through that
+            become(54321)
+            own = Queue(sys.argv[1], 2, 32)
+            own.put(1)
+            found = named(sys.argv[1])
+            assert (found.uid, found.size, found.max_size) == (54321, 1, 2), found
+            assert found.pids == (os.getpid(),), found
+            other = named(sys.argv[2])
+            assert (other.uid, other.mode) == (0, 0o600)
+            assert other.size is other.max_size is other.max_msgbytes is other.bytes is None
+            assert other.notify_pid is None and other.pids == ()
+            own.unlink()
+            own.close()
 
-foreign = Queue(sys.argv[2], 2, 32)
-forked(user)
-foreign.unlink()
-foreign.close()
-""",
+        foreign = Queue(sys.argv[2], 2, 32)
+        forked(user)
+        foreign.unlink()
+        foreign.close()
+        """,
         unique(),
+        unique(),
+    )
+
+
+@needs_root
+def test_a_user_who_can_read_no_queue_lists_them_by_creating_one(mounted):
+    """It is gone before anything is listed, and where it is refused, the error says so."""
+    mounted(
+        """
+        def user():
+            become(54321)
+            before = len(own_descriptors())
+            assert names() == []
+            assert posixmq.limits().queues == posixmq.limits().user_bytes == 0
+            assert os.listdir(folders[0]) == []
+            assert len(own_descriptors()) == before
+            resource.setrlimit(_system.RLIMIT_MSGQUEUE, (96, 96))
+            error = refusal()
+            assert (error.errno, error.os_errno) == (QueueError.NO_PERMISSIONS, errno.EPERM), error
+            assert repr(folders[0]) in error.msg, error
+            assert "none can be created (Too many open files)" in error.msg, error
+            assert posixmq.limits().queues is None
+
+        system(libc.unshare, CLONE_NEWIPC)  # where there are no queues of others
+        libc.umount2(folders[0].encode(), MNT_DETACH)
+        mount(folders[0])
+        forked(user)
+        """
+    )
+
+
+@needs_root
+def test_a_user_whose_limit_is_used_up_lists_the_queues_all_the_same(mounted, unique):
+    """Looking up one's own queue tells as much, and keeps the request to be notified."""
+    mounted(
+        """
+        def user():
+            become(54321)
+            resource.setrlimit(_system.RLIMIT_MSGQUEUE, (300, 300))
+            with Queue(sys.argv[1], 2, 50) as own:
+                own.notify(signal.SIGUSR1)
+                assert named(sys.argv[1]).notify_pid == os.getpid()
+                assert posixmq.limits().user_bytes_left == 8
+                assert own.stat().notify_pid == os.getpid()
+                own.unlink()
+
+        forked(user)
+        """,
         unique(),
     )
 
@@ -251,31 +356,153 @@ foreign.close()
 def test_a_file_system_that_another_covers_is_not_read(mounted):
     mounted(
         """
-assert [path for path, _ in _system._mounts()] == [folder.encode()]
-assert libc.mount(b"none", folder.encode(), b"tmpfs", 0, None) == 0
-open(folder + "/no-queue", "w").close()
-assert named("/no-queue") is None
-libc.umount2(folder.encode(), 2)
-"""
+        def user():
+            become(54321)
+            assert "no mqueue file system is mounted" in refusal().msg
+
+        assert [path for path, _ in _system._mounts()] == [folders[0].encode()]
+        system(libc.mount, b"none", folders[0].encode(), b"tmpfs", 0, None)
+        open(folders[0] + "/no-queue", "w").close()
+        assert named("/no-queue") is None
+        forked(user)
+        """
     )
 
 
 @needs_root
-def test_without_a_mount_an_ordinary_user_is_told_how_to_get_one(run_script):
-    if list(_system._mounts()):
-        pytest.skip("an mqueue file system is mounted here")
-    out = run_script(
-        AS_USER
-        + """
-become(54321)
-try:
-    posixmq.list_queues()
-except QueueError as error:
-    assert error.errno == QueueError.NO_PERMISSIONS and error.os_errno == errno.EPERM
-    print(error.msg)
-found = posixmq.limits()
-assert found.queues is found.user_bytes is found.user_bytes_left is None
-assert found.msg_max > 0 and found.user_bytes_max > 0
-"""
+def test_a_file_system_of_another_namespace_is_not_read(mounted, unique):
+    """As containers have it that were given the host's /dev/mqueue, and "unshare -i"."""
+    mounted(
+        """
+        foreign = Queue(sys.argv[1], 2, 16)  # still held, which must not matter
+        system(libc.unshare, CLONE_NEWIPC)
+        assert os.listdir(folders[0]) != []
+        assert names() == []
+        with Queue(sys.argv[2], 1, 16) as own:
+            assert names() == [sys.argv[2]]
+            assert posixmq.limits().queues == 1
+            assert posixmq.limits().user_bytes == _system.queue_charge(1, 16)
+        foreign.close()
+        """,
+        unique(),
+        unique(),
     )
-    assert "mount -t mqueue none /dev/mqueue" in out
+
+
+@needs_root
+@pytest.mark.parametrize("held", ["none", "the same name", "another name"])
+def test_an_ordinary_user_is_told_of_a_file_system_of_another_namespace(mounted, unique, held):
+    mounted(
+        """
+        def user():
+            become(54321)
+            if sys.argv[2] != "none":
+                Queue(sys.argv[2], 1, 16).close()
+            error = refusal()
+            assert (error.errno, error.os_errno) == (QueueError.NO_PERMISSIONS, errno.EPERM), error
+            assert f"at {folders[0]!r} belongs to another IPC namespace" in error.msg, error
+            assert "mount -t mqueue none /dev/mqueue" in error.msg, error
+            found = posixmq.limits()
+            assert found.queues is found.user_bytes is found.user_bytes_left is None
+
+        Queue(sys.argv[1], 2, 16, mode=0o644).close()
+        system(libc.unshare, CLONE_NEWIPC)
+        forked(user)
+        """,
+        name := unique(),
+        {"none": "none", "the same name": name, "another name": unique()}[held],
+    )
+
+
+@needs_root
+@pytest.mark.parametrize("first", ["stranger's", "own"])
+def test_of_two_file_systems_the_own_one_is_read(mounted, unique, first):
+    """The stranger's is found first, or last."""
+    mounted(
+        """
+        def user():
+            become(54321)
+            with Queue(sys.argv[2], 1, 16) as own:
+                assert names() == [sys.argv[2]]
+                assert posixmq.limits().user_bytes == _system.queue_charge(1, 16)
+                own.unlink()
+            assert names() == []
+
+        Queue(sys.argv[1], 2, 16).close()
+        if sys.argv[3] == "own":
+            parent = os.open("/proc/self/ns/ipc", os.O_RDONLY)
+            libc.umount2(folders[0].encode(), MNT_DETACH)
+            system(libc.unshare, CLONE_NEWIPC)
+            mount(folders[0])
+            own = os.open("/proc/self/ns/ipc", os.O_RDONLY)
+            system(libc.setns, parent, CLONE_NEWIPC)
+            mount(folders[1])
+            system(libc.setns, own, CLONE_NEWIPC)
+        else:
+            system(libc.unshare, CLONE_NEWIPC)
+            mount(folders[1])
+        forked(user)
+        """,
+        unique(),
+        unique(),
+        first,
+    )
+
+
+@needs_root
+def test_without_a_mount_an_ordinary_user_is_told_how_to_get_one(unmounted):
+    unmounted(
+        """
+        become(54321)
+        error = refusal()
+        assert (error.errno, error.os_errno) == (QueueError.NO_PERMISSIONS, errno.EPERM), error
+        assert "no mqueue file system is mounted" in error.msg
+        assert "mount -t mqueue none /dev/mqueue" in error.msg
+        found = posixmq.limits()
+        assert found.queues is found.user_bytes is found.user_bytes_left is None
+        assert found.msg_max > 0 and found.user_bytes_max > 0
+        """
+    )
+
+
+@needs_root
+def test_without_proc_both_are_refused_in_words(unmounted):
+    unmounted(
+        """
+        import_all()
+        system(libc.mount, b"none", b"/proc", b"tmpfs", 0, None)
+        for call in (posixmq.list_queues, posixmq.limits):
+            try:
+                call()
+            except QueueError as error:
+                assert (error.errno, error.os_errno) == (QueueError.ERROR, errno.ENOENT), error
+                assert "/proc" in error.msg, error
+            else:
+                raise AssertionError(f"{call} returned")
+        """
+    )
+
+
+def test_the_device_of_the_queues_is_told_by_any_of_them(q, descriptors):
+    status = os.fstat(q.fileno())
+    before = len(descriptors())
+    names = [info.name for info in posixmq.list_queues()]
+    for name in (q.name, None):
+        assert os.makedev(*_system._posixmq.device(name)) == status.st_dev
+    assert len(descriptors()) == before
+    assert q.name in names and posixmq.list_queues()[0].name in names
+
+
+def test_the_device_is_not_told_by_a_queue_that_is_not_there(name):
+    with pytest.raises(FileNotFoundError):
+        _system._posixmq.device(name)
+    with pytest.raises(QueueError, match="name"):
+        _system._posixmq.device("no slash")
+    with pytest.raises(QueueError):
+        posixmq.Queue(name, create=False)
+
+
+def test_looking_a_queue_up_keeps_this_process_s_request_to_be_notified(q):
+    q.notify(signal.SIGUSR1)
+    _system._posixmq.device(q.name)
+    assert q.stat().notify_pid == os.getpid()

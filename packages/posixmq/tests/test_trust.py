@@ -247,7 +247,7 @@ ME, OTHER, ROOT = 65533, 65534, 0
 CAP_DAC_OVERRIDE = 1
 libc = ctypes.CDLL(None, use_errno=True)
 
-def become(user):
+def act_as(user):
     os.seteuid(user)
     if user != 0:
         header = (ctypes.c_uint32 * 2)(0x20080522, 0)
@@ -265,14 +265,14 @@ SERIALIZERS = [
 ]
 MODES = [0o600, 0o640, 0o604, 0o620, 0o602, 0o666, 0o000]
 RIGHTS = [(True, True), (True, False), (False, True)]
-import posixmq._explain
+import_all()
 
 name, wrong, tried = sys.argv[1], [], 0
 for me, owner, mode in itertools.product((ME, ROOT), (ME, OTHER, ROOT), MODES):
     q = Queue(name, 1, 16, mode=0o600, exclusive=True)
     os.fchown(q.fileno(), owner, -1)
     os.fchmod(q.fileno(), mode)
-    become(me)
+    act_as(me)
     for (serializer, runs_code), (readable, writable), trusted in itertools.product(
         SERIALIZERS, RIGHTS, (False, True)
     ):
@@ -326,16 +326,12 @@ def test_another_users_crafted_pickle_does_not_run(run_script, name, tmp_path):
     target = tmp_path / "made by the message"
     run_script(
         """
-        import posixmq._explain
-
         name, target = sys.argv[1], sys.argv[2]
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
-                os.setgroups([])
-                os.setgid(65534)
-                os.setuid(65534)
+                become(65534)
                 with Queue(name, 2, 200, serializer=RawSerializer) as attacker:
                     attacker.put(b"cos\\nmkdir\\n(V" + target.encode() + b"\\ntR.")
                 code = 0

@@ -49,13 +49,18 @@ import sysvmq
 from sysvmq import Queue, QueueError, RawSerializer
 args = sys.argv[1:]
 
-def become_nobody():
-    import importlib, pkgutil
-    for module in pkgutil.iter_modules(sysvmq.__path__):  # before files become unreadable
+def import_all():
+    "Import what the package would import later: another user may be unable to read the files."
+    import importlib, pkgutil, traceback
+    for module in pkgutil.iter_modules(sysvmq.__path__):
         importlib.import_module("sysvmq." + module.name)
-    os.setgroups([])
-    os.setgid(65534)
-    os.setuid(65534)
+
+def become(uid=65534, gid=65534, groups=()):
+    "Go on as another user, wherever the installation lies."
+    import_all()
+    os.setgroups(groups)
+    os.setgid(gid)
+    os.setuid(uid)
 
 def report(call):
     try:

@@ -32,15 +32,10 @@ PAGES = {
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
-# What scripts share. Modules are imported before other users may be unable to read them.
+# What scripts share.
 SHARED = """\
-import errno, importlib, pkgutil
-for module in pkgutil.iter_modules(sysvmq.__path__):
-    importlib.import_module("sysvmq." + module.name)
-def become(uid=65534, gid=65534, groups=()):
-    os.setgroups(groups)
-    os.setgid(gid)
-    os.setuid(uid)
+import errno
+import_all()
 def drop_capabilities():
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
     assert ctypes.CDLL(None).capset(header, (ctypes.c_uint32 * 6)()) == 0

@@ -98,9 +98,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 @needs_root
 def test_from_id_of_somebody_else_s_queue_needs_a_right(make, spawn):
     queue = make(mode=0o600)
-    words = spawn(
-        "become_nobody()\n" + "report(lambda: Queue.from_id(int(args[0])))", queue.id
-    ).finish()
+    words = spawn("become()\n" + "report(lambda: Queue.from_id(int(args[0])))", queue.id).finish()
     assert words.startswith("True")
     assert str(queue.id) in words and "mode" in words
 
@@ -114,16 +112,14 @@ queue = Queue.from_id(int(args[0]))
 queue.put("written")
 print(queue.key, queue.max_bytes == sys.maxsize)
 """
-    assert spawn("become_nobody()\n" + code, queue.id).finish() == f"{queue.key} True"
+    assert spawn("become()\n" + code, queue.id).finish() == f"{queue.key} True"
     assert queue.get() == "written"
 
 
 @needs_root
 def test_remove_is_for_the_owner(make, spawn, row):
     queue = make(mode=0o666)
-    words = spawn(
-        "become_nobody()\n" + "report(lambda: sysvmq.remove(int(args[0])))", queue.id
-    ).finish()
+    words = spawn("become()\n" + "report(lambda: sysvmq.remove(int(args[0])))", queue.id).finish()
     assert words.startswith("True")
     assert str(queue.id) in words and "owner" in words
     assert row(queue.id)

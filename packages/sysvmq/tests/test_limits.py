@@ -8,7 +8,7 @@ from sysvmq import QueueError, RawSerializer
 
 DROP = """\
 if os.geteuid() == 0:
-    become_nobody()
+    become()
 def report(call):
     try:
         call()

@@ -114,7 +114,7 @@ def test_joining_changes_no_mode(make, row, key):
 def test_another_user_needs_the_mode_s_permission(make, spawn, key):
     queue = make(key)
     child = spawn(
-        "become_nobody()\n"
+        "become()\n"
         + """\
 try:
     Queue(int(args[0]))
@@ -132,7 +132,7 @@ def test_another_user_works_with_a_queue_whose_mode_lets_it(make, spawn, key):
     queue = make(key, mode=0o666)
     queue.put("to anybody")
     child = spawn(
-        "become_nobody()\n"
+        "become()\n"
         + """\
 queue = Queue(int(args[0]), create=False, trusted=True)
 queue.put([queue.get(), os.getuid()], msg_type=2)
@@ -147,7 +147,7 @@ queue.put([queue.get(), os.getuid()], msg_type=2)
 def test_another_user_cannot_remove_the_queue(make, spawn, key, row):
     queue = make(key, mode=0o666)
     child = spawn(
-        "become_nobody()\n"
+        "become()\n"
         + """\
 queue = Queue(int(args[0]), trusted=True)
 try:
@@ -165,7 +165,7 @@ except QueueError as error:
 def test_whoever_may_only_write_to_his_queue_sets_its_size(spawn):
     """IPC_SET is the owner's right, whatever the mode lets him see."""
     child = spawn(
-        "become_nobody()\n"
+        "become()\n"
         + """\
 with Queue(max_bytes=1000, mode=0o200, serializer=RawSerializer) as queue:
     queue.put(bytes(1000))

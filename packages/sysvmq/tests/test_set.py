@@ -60,7 +60,7 @@ queue.set(mode=0o666, max_bytes=500)
 print(oct(queue.stat().mode), queue.max_bytes)
 queue.close()
 """
-    assert spawn("become_nobody()\n" + code, key).finish() == "0o666 500"
+    assert spawn("become()\n" + code, key).finish() == "0o666 500"
     assert row(queue.id) is None
 
 
@@ -75,7 +75,7 @@ report(lambda: queue.set(mode=0o666))
 report(lambda: queue.set(uid=65534))
 report(lambda: queue.set(max_bytes=100))
 """
-    for line in spawn("become_nobody()\n" + code, key).finish().splitlines():
+    for line in spawn("become()\n" + code, key).finish().splitlines():
         assert line.startswith("True")
         assert "owner" in line and str(key) in line
     assert queue.stat() == before
@@ -91,7 +91,7 @@ queue = Queue(int(args[0]))
 queue.set(mode=0o600)
 print(oct(queue.stat().mode), queue.stat().max_bytes, queue.stat().uid)
 """
-    assert spawn("become_nobody()\n" + code, key).finish() == "0o600 700 65534"
+    assert spawn("become()\n" + code, key).finish() == "0o600 700 65534"
 
 
 @needs_root
@@ -102,7 +102,7 @@ queue = Queue(int(args[0]))
 report(lambda: queue.set(max_bytes=int(args[1])))
 queue.close()
 """
-    words = spawn("become_nobody()\n" + code, key, asked).finish()
+    words = spawn("become()\n" + code, key, asked).finish()
     assert words.startswith("True")
     assert (
         f"kernel.msgmnb = {limit('msgmnb')}" in words and f"sysctl kernel.msgmnb={asked}" in words

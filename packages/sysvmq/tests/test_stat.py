@@ -86,4 +86,4 @@ try:
 except QueueError as error:
     print("NO_PERMISSIONS" if error.errno == QueueError.NO_PERMISSIONS else error)
 """
-    assert spawn("become_nobody()\n" + code, key).finish() == expected
+    assert spawn("become()\n" + code, key).finish() == expected

@@ -270,15 +270,14 @@ def test_a_serializer_that_opens_the_queue_when_it_is_asked_opens_it_once(fresh_
 
 # ---------------------------------------------------------------------- other users
 
-BECOME = """\
-import importlib, itertools, json, marshal, pickle, pkgutil
-for module in pkgutil.iter_modules(sysvmq.__path__):
-    importlib.import_module("sysvmq." + module.name)
+ACT_AS = """\
+import itertools, json, marshal, pickle
+import_all()
 ME, OTHER, ROOT = 65533, 65534, 0
 libc = ctypes.CDLL(None, use_errno=True)
 CAP_IPC_OWNER = 15
 
-def become(user, passes_by_modes=False):
+def act_as(user, passes_by_modes=False):
     os.seteuid(0)
     os.setgroups([])
     os.setegid(user)
@@ -318,12 +317,12 @@ key, wrong, tried = int(args[0]), [], 0
 for (me, passes), owner, creator, mode in itertools.product(
     WHO, (ME, OTHER, ROOT), (ME, OTHER, ROOT), MODES
 ):
-    become(creator)
+    act_as(creator)
     made = Queue(key, 2000, serializer=RawSerializer, exclusive=True)
-    become(ROOT)
+    act_as(ROOT)
     made.set(mode=mode, uid=owner, gid=owner)
     before = made.stat()
-    become(me, passes)
+    act_as(me, passes)
     reads, writes = may(me, passes, owner, creator, mode)
     for (serializer, runs_code), trusted, how in itertools.product(
         SERIALIZERS, (False, True), ("key", "id", "size")
@@ -353,7 +352,7 @@ for (me, passes), owner, creator, mode in itertools.product(
                     wrong.append(error.msg)
         if got != expected:
             wrong.append((me, passes, owner, creator, oct(mode), serializer, trusted, how, got))
-    become(ROOT)
+    act_as(ROOT)
     if made.stat() != before:
         wrong.append((made.stat(), before))
     made.close()
@@ -364,7 +363,7 @@ print(tried)
 
 @needs_root
 def test_every_combination_of_owner_creator_mode_serializer_and_right(spawn, key):
-    assert int(spawn(BECOME + EVERYTHING, key).finish()) > 3 * 3 * 3 * 12 * 7 * 2 * 2
+    assert int(spawn(ACT_AS + EVERYTHING, key).finish()) > 3 * 3 * 3 * 12 * 7 * 2 * 2
 
 
 @needs_root
@@ -373,10 +372,10 @@ def test_another_user_s_crafted_pickle_does_not_run(spawn, key, tmp_path):
     target = tmp_path / "made by the message"
     code = """\
 key, target = int(args[0]), args[1]
-become(OTHER)
+act_as(OTHER)
 attacker = Queue(key, mode=0o600, serializer=RawSerializer)
 attacker.put(b"cos\\nmkdir\\n(V" + target.encode() + b"\\ntR.")
-become(ROOT)
+act_as(ROOT)
 victims = [
     lambda: Queue(key), lambda: Queue(key, create=False), lambda: Queue(key, mode=0o600),
     lambda: Queue.from_id(attacker.id), lambda: Queue(key, 100),
@@ -391,33 +390,33 @@ for victim in victims:
 print(os.path.exists(target), attacker.qsize())
 attacker.close()
 """
-    assert spawn(BECOME + code, key, target).finish() == "False 1"
+    assert spawn(ACT_AS + code, key, target).finish() == "False 1"
 
 
 @needs_root
 def test_a_creator_may_write_to_what_he_gave_away(spawn, key):
     code = """\
-become(OTHER)
+act_as(OTHER)
 made = Queue(int(args[0]))
 made.set(uid=ME)
-become(ME)
+act_as(ME)
 try:
     Queue(int(args[0]))
 except QueueError as error:
     print(is_untrusted(error), "user 65534" in error.msg)
-become(OTHER)
+act_as(OTHER)
 made.put("still")
-become(ROOT)
+act_as(ROOT)
 made.close()
 """
-    assert spawn(BECOME + code, key).finish() == "True True"
+    assert spawn(ACT_AS + code, key).finish() == "True True"
 
 
 @needs_root
 def test_root_is_trusted_by_everybody(make, key, spawn):
     make(key, mode=0o644).put("from root")
-    code = "become(ME); print(Queue(int(args[0]), create=False).peek().item)"
-    assert spawn(BECOME + code, key).finish() == "from root"
+    code = "act_as(ME); print(Queue(int(args[0]), create=False).peek().item)"
+    assert spawn(ACT_AS + code, key).finish() == "from root"
 
 
 @needs_root
@@ -425,7 +424,7 @@ def test_root_is_trusted_by_everybody(make, key, spawn):
 def test_who_may_only_write_need_not_trust(make, key, spawn, serializer):
     queue = make(key, mode=0o602)
     code = f"""\
-become(ME)
+act_as(ME)
 for queue in (
     Queue(int(args[0]), serializer={serializer}),
     Queue.from_id(int(args[1]), serializer={serializer}),
@@ -441,7 +440,7 @@ for queue in (
         else:
             print("read")
 """
-    assert set(spawn(BECOME + code, key, queue.id).finish().splitlines()) == {"True False"}
+    assert set(spawn(ACT_AS + code, key, queue.id).finish().splitlines()) == {"True False"}
     assert queue.qsize() == 6
 
 
@@ -460,19 +459,19 @@ READING = [
 def test_a_queue_that_is_made_readable_after_it_was_opened_is_not_unpickled_from(spawn, key, how):
     """Its owner, who is not trusted, waits with that until it has passed for one to write to."""
     code = """\
-become(OTHER)
+act_as(OTHER)
 key, how = int(args[0]), args[1]
 made = Queue(0 if how == "private id" else key, mode=0o602, serializer=RawSerializer)
-become(ME)
+act_as(ME)
 victim = Queue(key) if how == "key" else Queue.from_id(made.id)
 trusting = Queue.from_id(made.id, trusted=True)
 victim.put("still written")
-become(OTHER)
+act_as(OTHER)
 made.set(mode=0o606)
 assert made.get() != b""
 for read in READING:
     made.put(b"cbuiltins\\nprint\\n(Vthis ran\\ntR.")
-become(ME)
+act_as(ME)
 for read in READING:
     try:
         read(victim)
@@ -484,17 +483,17 @@ print(trusting.qsize())
 victim.put("still written")
 assert victim.get_into(bytearray(200))[0] > 0  # which decodes nothing
 trusting.get()  # to show what they were
-become(ROOT)
+act_as(ROOT)
 made.close()
 """
-    out = spawn(BECOME + READING + code, key, how).finish()
+    out = spawn(ACT_AS + READING + code, key, how).finish()
     assert out.splitlines() == ["7", "this ran"]
 
 
 @needs_root
 def test_one_s_own_queue_that_is_made_readable_after_it_was_opened_is_read(spawn, key):
     code = """\
-become(ME)
+act_as(ME)
 key = int(args[0])
 queue = Queue(key, mode=0o200)
 print(queue.max_bytes == sys.maxsize)
@@ -511,19 +510,19 @@ print(queue.get(timeout=5), queue.trusted)
 queue.close()
 assert list(queue) == []
 """
-    assert spawn(BECOME + READING + code, key).finish() == "True\nx False"
+    assert spawn(ACT_AS + READING + code, key).finish() == "True\nx False"
 
 
 @needs_root
 def test_iterating_over_what_was_never_seen_ends_when_it_is_removed(spawn, key):
     code = """\
-become(OTHER)
+act_as(OTHER)
 made = Queue(int(args[0]), mode=0o602, serializer=RawSerializer)
-become(ME)
+act_as(ME)
 victim = Queue(int(args[0]))
-become(OTHER)
+act_as(OTHER)
 made.close()
-become(ME)
+act_as(ME)
 print(list(victim))
 """
-    assert spawn(BECOME + code, key).finish() == "[]"
+    assert spawn(ACT_AS + code, key).finish() == "[]"

@@ -173,9 +173,21 @@ def _list(operation: str, os_errno: int, queue: Any, detail: Any) -> str:
     if not _LINUX:
         return "cannot list the queues: that takes Linux; 'mount -t mqueuefs' shows them on FreeBSD"
     return (
-        f"cannot list the queues: no mqueue file system is mounted, and mounting one unseen is "
+        f"cannot list the queues: {_mounted(detail)}, and mounting one unseen is "
         f"for root ({os.strerror(os_errno)}); 'mkdir -p /dev/mqueue && mount -t mqueue none "
         "/dev/mqueue' as root makes one for all"
+    )
+
+
+def _mounted(rejected: tuple[str, int] | None) -> str:
+    if rejected is None:
+        return "no mqueue file system is mounted where this user can read it"
+    path, os_errno = rejected
+    if not os_errno:
+        return f"the mqueue file system at {path!r} belongs to another IPC namespace"
+    return (
+        f"the mqueue file system at {path!r} may belong to another IPC namespace, which takes a "
+        f"queue to find out, and none can be created ({os.strerror(os_errno)})"
     )
 
 

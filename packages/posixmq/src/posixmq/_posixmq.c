@@ -557,6 +557,39 @@ read_request(PyObject *maxsize, PyObject *maxmsgsize, PyObject *mode, open_reque
     return 0;
 }
 
+/* Find the status of a queue of this IPC namespace, whose device is that of the namespace's own
+ * mqueue file system: the queue of this name, or where that is NULL, one that is created and
+ * gone again. O_PATH only looks a queue up: to close the descriptor is not to close the queue,
+ * which would take back this process's request to be notified. */
+static int
+find_status(const char *name, struct system_status *status)
+{
+#ifndef __linux__
+    (void)name;
+    (void)status;
+    return ENOSYS;
+#else
+    const open_request smallest = {
+        .maxsize = 1,
+        .maxmsgsize = 1,
+        .mode = 0600,
+        .create = 1,
+        .readable = 1,
+        .writable = 1,
+    };
+    opened_queue opened = {0};
+    int error = name == NULL
+                    ? create_nameless(&smallest, &opened)
+                    : system_open(name, O_RDONLY | O_PATH | O_CLOEXEC, 0, NULL, &opened.fd);
+
+    if (error == 0) {
+        error = system_status(opened.fd, status);
+        close(opened.fd);
+    }
+    return error;
+#endif
+}
+
 /* ***** lifecycle ***** */
 
 static PyObject *
@@ -2007,11 +2040,40 @@ posixmq_mount(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return PyLong_FromLong(folder);
 }
 
+PyDoc_STRVAR(posixmq_device_doc,
+             "device($module, name, /)\n--\n\n"
+             "Return major and minor number of the device of this IPC namespace's queues.\n"
+             "\n"
+             ":param name: a queue that this user may read, or None to create one for a moment\n"
+             ":raises OSError: what mq_open(2) says, QueueError where it cannot be a name\n");
+
+static PyObject *
+posixmq_device(PyObject *Py_UNUSED(module), PyObject *name)
+{
+    PyObject *encoded = name == Py_None ? NULL : encode_name(name);
+    struct system_status status;
+    int error;
+
+    if (encoded == NULL && name != Py_None) {
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    error = find_status(encoded == NULL ? NULL : PyBytes_AsString(encoded), &status);
+    Py_END_ALLOW_THREADS
+    Py_XDECREF(encoded);
+    if (error != 0) {
+        errno = error;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return Py_BuildValue("(II)", (unsigned)status.major, (unsigned)status.minor);
+}
+
 static PyMethodDef posixmq_functions[] = {
     {"unlink", (PyCFunction)(void (*)(void))posixmq_unlink, METH_FASTCALL | METH_KEYWORDS,
      posixmq_unlink_doc},
     {"look", posixmq_look, METH_O, posixmq_look_doc},
     {"mount", posixmq_mount, METH_NOARGS, posixmq_mount_doc},
+    {"device", posixmq_device, METH_O, posixmq_device_doc},
     {NULL},
 };
 

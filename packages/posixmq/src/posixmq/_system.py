@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from . import _posixmq
-from ._errors import QueueError, system_error
+from ._errors import QueueError
 
 __all__ = ["Limits", "QueueInfo", "QueueStat", "limits", "list_queues"]
 
@@ -136,6 +136,15 @@ class Limits(NamedTuple):
 QueueStat.__module__ = QueueInfo.__module__ = Limits.__module__ = __package__
 
 
+def _proc_error(what: str, reason: OSError) -> QueueError:
+    """Return the QueueError for a file of /proc that cannot be read."""
+    number = reason.errno or errno.EIO
+    text = f"{what}: {os.strerror(number)}; it needs Linux, with /proc mounted"
+    error = QueueError(QueueError.ERROR, text)
+    error.os_errno = number
+    return error
+
+
 # --- one queue -----------------------------------------------------------------------------------
 
 
@@ -198,10 +207,13 @@ def queue_charge(maxsize: int, maxmsgsize: int) -> int:
 def list_queues() -> list[QueueInfo]:
     """Return all queues of this IPC namespace that have a name, sorted by it.
 
-    They are listed from a mounted mqueue file system, or where none is mounted and this process
-    may mount (root may), from a mount that only this call sees.
+    A process that may mount (root may) lists them from a mount that only this call sees. Any other
+    needs a mounted mqueue file system. One that belongs to another IPC namespace, as containers may
+    have it, is never read. To find out, this call looks up a queue that the user may read. Where
+    there is none, it creates a queue of one byte, without a name, and closes it at once.
 
-    :raises QueueError: NO_PERMISSIONS where neither is to be had; it says how to mount one
+    :raises QueueError: NO_PERMISSIONS where there is nothing to list them from; it says what is
+        mounted, and how to mount what is needed. ERROR without /proc.
     """
     with _open_folder() as folder:
         names = sorted(os.listdir(folder))
@@ -221,19 +233,43 @@ def _open_folder() -> Iterator[int]:
 
 def _find_folder() -> int:
     """Return a descriptor of a folder of all queues, which has to be closed."""
-    for path, device in _mounts():
-        with contextlib.suppress(OSError):
-            folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-            if os.fstat(folder).st_dev == device:
-                return folder
-            os.close(folder)  # another mount covers it
     try:
         return _posixmq.mount()
     except OSError as error:
         number = error.errno or errno.EIO
+    rejected = None
+    for path, device in _mounts():
+        with contextlib.suppress(OSError):
+            folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                if os.fstat(folder).st_dev != device:  # another mount covers it
+                    continue
+                own, problem = _own_device(os.listdir(folder))
+                if own == device:
+                    found, folder = folder, -1
+                    return found
+                rejected = os.fsdecode(path), problem
+            finally:
+                if folder >= 0:
+                    os.close(folder)
     from ._explain import failure
 
-    raise failure("list", number, None, None)
+    raise failure("list", number, None, rejected)
+
+
+def _own_device(names: list[str]) -> tuple[int | None, int]:
+    """Return the device of this IPC namespace's queues, or None and an errno if none tells it.
+
+    A descriptor that this process holds does not tell it: the queue may have been opened in another
+    namespace. Looking up a name does, even where the names were found in another namespace.
+    """
+    for name in names:
+        with contextlib.suppress(OSError):
+            return os.makedev(*_posixmq.device("/" + name)), 0
+    try:
+        return os.makedev(*_posixmq.device(None)), 0
+    except OSError as error:
+        return None, error.errno or errno.EIO
 
 
 def _mounts() -> Iterator[tuple[bytes, int]]:
@@ -315,8 +351,12 @@ class _Holders:
         self.unlinked: dict[int, tuple[int, str]] = {}  # inode: owner, path that opens it
         self._device = device
         self._names = set(names)
-        own_pid = os.readlink("/proc/self")
-        for pid in os.listdir("/proc"):
+        try:
+            own_pid = os.readlink("/proc/self")
+            pids = os.listdir("/proc")
+        except OSError as error:
+            raise _proc_error("cannot list the queues: /proc/self", error) from None
+        for pid in pids:
             if pid.isdigit():
                 self._look_at_process(pid, pid == own_pid)
 
@@ -388,9 +428,7 @@ def _read(name: str) -> int:
         with open(_LIMITS + name) as file:
             return int(file.read())
     except OSError as error:
-        number = error.errno or errno.EIO
-        reason = os.strerror(number)
-    raise system_error(number, f"cannot read the limit {_LIMITS + name}: {reason}")
+        raise _proc_error(f"cannot read the limit {_LIMITS + name}", error) from None
 
 
 def _usage() -> tuple[int | None, int | None]:
