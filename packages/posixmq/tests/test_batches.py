@@ -29,7 +29,7 @@ def test_a_batch_larger_than_the_queue_goes_whole_however_slow_the_reader(make, 
         got = []
         for _ in range(12):
             time.sleep(0.02)  # longer than a spin, and than a look for signals
-            got.append(q.get(timeout=20))
+            got.append(q.get(timeout=60))
         return got
 
     reader = background(read)
@@ -45,7 +45,7 @@ def test_get_many_takes_no_more_than_the_queue_holds(make, background):
     got = q.get_many(max_items=10**6)
     assert got == ["a", "b"]
     while len(got) < 8:
-        more = q.get_many(timeout=20)
+        more = q.get_many(timeout=60)
         assert len(more) <= 2
         got += more
     assert writer.result() == 6
@@ -611,7 +611,7 @@ def test_close_at_any_moment_of_a_batch_loses_nothing(make, unique, background):
         name = unique()
         q, other = make(name, maxsize=2), make(name)
         putter = background(outcome, lambda q=q: q.put_many(range(50), timeout=60))
-        got = [other.get(timeout=20) for _ in range(number % 7)]
+        got = [other.get(timeout=60) for _ in range(number % 7)]
         q.close()
         count, error = putter.result()
         assert error.errno == QueueError.INVALID_DESCRIPTOR
@@ -718,7 +718,7 @@ def test_retry_goes_on_with_the_batch(make, handled, poke, until):
     def read():
         until(lambda: handled.calls)
         while len(got) < 10:
-            got.append(q.get(timeout=20))
+            got.append(q.get(timeout=60))
 
     poker = poke(read)
     assert q.put_many(range(10)) == 10

@@ -237,7 +237,7 @@ def test_a_handler_that_closes_and_opens_something_else_misleads_nobody(
     try:
         poker = background(poke)
         try:
-            assert q.get(timeout=20) == b"for q"
+            assert q.get(timeout=60) == b"for q"
         except QueueError as error:
             assert is_closed(error)
         poker.result()

@@ -102,7 +102,7 @@ def at_once(background):
         start = threading.Barrier(threads)
 
         def call():
-            start.wait(20)
+            start.wait(60)
             try:
                 function()
             except QueueError as error:

@@ -313,7 +313,7 @@ def test_a_non_blocking_descriptor_waits_for_room(
     putter.result()
     batch = background(q.put_many, ["more", "and more"], timeout=timeout)
     until_polling(batch.task)
-    got += [other.get(timeout=20) for _ in range(6)]
+    got += [other.get(timeout=60) for _ in range(6)]
     assert batch.result() == 2
     assert got == ["filler"] * 4 + ["last", "more", "and more"]
 
@@ -504,11 +504,11 @@ def test_a_child_of_fork_shares_an_anonymous_queue(run_script):
         pid = os.fork()
         if pid == 0:
             try:
-                back.put(there.get(timeout=20) * 2, timeout=20)
+                back.put(there.get(timeout=60) * 2, timeout=60)
             finally:
                 os._exit(0)
         there.put(21)
-        assert back.get(timeout=20) == 42
+        assert back.get(timeout=60) == 42
         assert os.waitpid(pid, 0)[1] == 0
         there.close(), back.close()
         """
@@ -524,9 +524,9 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
     with Queue.from_fd(fd) as q:
         assert q.name is None
         assert not os.get_inheritable(fd)
-        print((q.readable, q.writable), q.get(timeout=20), flush=True)
+        print((q.readable, q.writable), q.get(timeout=60), flush=True)
         if q.writable:
-            q.put("answer", timeout=20)
+            q.put("answer", timeout=60)
         client.recv(16)
 """
 
@@ -551,7 +551,7 @@ def test_a_queue_passes_over_a_socket_to_an_unrelated_process(
             line = process.stdout.readline()
             if kind == "anonymous":
                 assert line == "(True, True) question\n"
-                assert keep.get(timeout=20) == "answer"
+                assert keep.get(timeout=60) == "answer"
             else:
                 assert line == "(True, False) question\n"
             connection.send(b"end")

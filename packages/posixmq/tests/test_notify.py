@@ -306,7 +306,7 @@ import random
 
 q = Queue(sys.argv[1], create=False)
 for number in range({messages}):
-    q.put(number, timeout=20)
+    q.put(number, timeout=60)
     if random.random() < 0.02:
         time.sleep(random.random() / 1000)
 """

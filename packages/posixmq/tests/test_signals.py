@@ -326,7 +326,7 @@ def test_control_c_ends_a_program_that_waits(start_script, processes_asleep, nam
     )
     processes_asleep(process)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGINT
     assert err.strip().endswith("KeyboardInterrupt")
 

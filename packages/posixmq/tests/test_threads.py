@@ -172,7 +172,7 @@ def test_a_killed_process_leaves_the_others_at_work(
     workers[0].wait()
     for number in range(20):
         q.put(number)
-        pid, item = results.get(timeout=20)
+        pid, item = results.get(timeout=60)
         assert item == number
         assert pid != workers[0].pid
     for _ in workers[1:]:
@@ -191,7 +191,7 @@ def test_a_process_killed_while_it_sends_leaves_the_queue_usable(make, start_scr
         """,
         q.name,
     )
-    got = [q.get(timeout=20) for _ in range(100)]
+    got = [q.get(timeout=60) for _ in range(100)]
     sender.kill()
     sender.wait()
     while not q.empty():
@@ -226,6 +226,6 @@ def test_threads_may_look_at_a_queue_while_others_use_and_close_it(unique, make,
 def test_threads_come_and_go(make, background):
     q = make()
     for number in range(300):
-        getter = background(q.get, timeout=20)
+        getter = background(q.get, timeout=60)
         q.put(number)
         assert getter.result() == number
