@@ -58,7 +58,14 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=f"this build polls: {mark.args[0]}"))
 
 
+def pytest_collection_finish():
+    """Spare the collector all that is there before the first test: many tests call it."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_unconfigure(config):
+    gc.unfreeze()
     os.close(config.posixmq_stderr)
 
 

@@ -740,7 +740,7 @@ def test_a_signal_interrupts_a_waiting_get_many(q, handled, poke):
 @pytest.mark.parametrize("on_signal", ["raise", "retry"])
 def test_a_storm_of_signals_loses_nothing_of_batches(make, handled, background, on_signal):
     ask, answer = make(maxsize=3, on_signal=on_signal), make(maxsize=3, on_signal=on_signal)
-    total, got = 3000, []
+    total, got = MESSAGES // 12, []
 
     def mirror():
         passed = 0
@@ -905,30 +905,32 @@ def test_a_batch_waits_without_the_gil(make, background):
 
 def test_a_large_batch_goes_through_a_small_queue_to_another_process(make, start_script, finish):
     q, back = make(maxsize=2, maxmsgsize=64), make(maxsize=2, maxmsgsize=64)
+    count = MESSAGES // 6
     process = start_script(
         """
         with Queue(sys.argv[1]) as q, Queue(sys.argv[2]) as back:
             passed = 0
-            while passed < 5000:
+            while passed < int(sys.argv[3]):
                 items = q.get_many(timeout=60)
                 assert back.put_many(items, timeout=60) == len(items)
                 passed += len(items)
         """,
         q.name,
         back.name,
+        count,
     )
     result = []
 
     def collect():
-        while len(result) < 5000:
+        while len(result) < count:
             result.extend(back.get_many(timeout=60))
 
     collector = threading.Thread(target=collect, daemon=True)
     collector.start()
-    assert q.put_many(range(5000)) == 5000
+    assert q.put_many(range(count)) == count
     finish(process)
     collector.join(60)
-    assert result == list(range(5000))
+    assert result == list(range(count))
 
 
 WORKER = """
@@ -990,7 +992,7 @@ def test_two_processes_of_four_threads_exchange_batches_and_lose_nothing(
 @pytest.mark.parametrize("spin_us", [None, 0], ids=["spin", "no spin"])
 def test_eight_threads_exchange_batches_of_every_kind(make, background, spin_us):
     q = make(maxsize=3, spin_us=spin_us)
-    count = MESSAGES // 16
+    count = MESSAGES // 48
     done = threading.Event()
 
     def produce(producer):

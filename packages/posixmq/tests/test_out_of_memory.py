@@ -31,15 +31,6 @@ class Refusing:
         raise ValueError("refused")
 
 
-@pytest.fixture(autouse=True)
-def little_to_collect():
-    """Keep what is there from the collector: going through all of it takes most of the time."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 def starved(call, failing):
     """Do the call with that allocation failing; return its result and the exception."""
     gc.collect()

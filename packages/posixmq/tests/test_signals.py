@@ -1,6 +1,7 @@
 """Signals that arrive while a call waits: handlers run, nothing is lost, timeouts go on."""
 
 import ctypes
+import os
 import queue
 import random
 import signal
@@ -403,7 +404,7 @@ def test_signals_do_not_restart_the_timeout_of_other_threads(q, handle, backgrou
 @pytest.mark.parametrize("on_signal", ["raise", "retry"])
 def test_a_storm_of_signals_loses_no_message(make, handle, background, on_signal):
     ask, answer = make(maxsize=2, on_signal=on_signal), make(maxsize=2)
-    count = 3000
+    count = int(os.environ.get("POSIXMQ_TEST_MESSAGES", "12000")) // 12
 
     def mirror():
         for _ in range(count):
