@@ -71,7 +71,7 @@ def test_a_slice_receives_at_its_place(q):
 
 
 def test_numpy_arrays_are_filled(q):
-    numpy = pytest.importorskip("numpy")
+    numpy = pytest.importorskip("numpy", reason="NumPy is not installed")
     values = numpy.zeros(SIZE // 8)
     q.put(numpy.arange(SIZE // 8, dtype=float))
     assert q.get_into(values) == (SIZE, 0)
