@@ -14,6 +14,7 @@ import pytest
 from posixmq import QueueError
 
 SIGNAL = signal.SIGUSR1
+SIGNALS = 150  # how many come, each 20 ms after the last
 RESTART = pytest.mark.parametrize("restart", [False, True], ids=["plain", "SA_RESTART"])
 DIRECTION = pytest.mark.parametrize("direction", ["get", "put"])
 
@@ -164,13 +165,23 @@ def test_a_handler_may_do_what_the_call_waits_for(scene, handle, poke, direction
 
 @DIRECTION
 def test_a_timeout_is_not_restarted_by_signals(scene, handle, times_out, direction):
-    """The signals come as long as the call waits: were it restarted, it would never end."""
+    """Were it restarted, it would last as long as the signals come."""
     _, call, _, _ = scene(direction, on_signal="retry")
-    calls = handle(number=signal.SIGALRM)
-    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+    calls = []
+
+    def signals_come():
+        calls.append(1)
+        if len(calls) == SIGNALS:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def wait():
+        calls.clear()
+        signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+        call(timeout=0.4)
+
+    handle(signals_come, number=signal.SIGALRM)
     while len(calls) <= 3:
-        times_out(0.4, lambda: call(timeout=0.4))
-    signal.setitimer(signal.ITIMER_REAL, 0)
+        times_out(0.4, wait)
 
 
 @pytest.fixture
@@ -304,10 +315,17 @@ def test_what_a_handler_raises_passes_through(scene, handle, poke, direction, on
     assert contents() == (["late"] if direction == "get" else [])
 
 
+@pytest.fixture
+def control_c():
+    """Let SIGINT raise KeyboardInterrupt; a job in the background of a shell ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @DIRECTION
 @pytest.mark.parametrize("on_signal", ["raise", "retry"])
-def test_control_c_interrupts_a_wait(scene, poke, direction, on_signal):
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+def test_control_c_interrupts_a_wait(scene, control_c, poke, direction, on_signal):
     _, call, unblock, contents = scene(direction, on_signal=on_signal)
     poker = poke(number=signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
@@ -320,6 +338,7 @@ def test_control_c_interrupts_a_wait(scene, poke, direction, on_signal):
 def test_control_c_ends_a_program_that_waits(start_script, processes_asleep, name):
     process = start_script(
         """
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests
         with Queue(sys.argv[1], 1, 16) as q:
             q.get()
         """,
@@ -332,7 +351,7 @@ def test_control_c_ends_a_program_that_waits(start_script, processes_asleep, nam
     assert err.strip().endswith("KeyboardInterrupt")
 
 
-def test_control_c_is_heard_during_the_spin(make, background, spinning, in_time):
+def test_control_c_is_heard_during_the_spin(make, control_c, background, spinning, in_time):
     main = threading.main_thread()
     ready = threading.Event()
 
@@ -348,7 +367,7 @@ def test_control_c_is_heard_during_the_spin(make, background, spinning, in_time)
         started = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
             ready.set()
-            q.get()
+            q.get(timeout=60)
         taken = time.monotonic() - started
         presser.result()
         return taken
@@ -379,21 +398,26 @@ def test_other_threads_always_go_on(
 
 
 def test_signals_do_not_restart_the_timeout_of_other_threads(q, handle, background, times_out):
-    """The signals come as long as the thread waits: were it restarted, it would never end."""
+    """Were it restarted, it would last as long as the signals come."""
     calls = handle()
     over, leave = threading.Event(), threading.Event()
+
+    def get():
+        calls.clear()
+        q.get(timeout=0.4)
 
     def wait():
         try:
             while len(calls) <= 3:
-                times_out(0.4, lambda: q.get(timeout=0.4))
+                times_out(0.4, get)
         finally:
             over.set()
             leave.wait()  # a thread that has ended takes no signals
 
     waiter = background(wait)
     while not over.wait(0.02):
-        signal.pthread_kill(waiter.thread.ident, SIGNAL)
+        if len(calls) < SIGNALS:
+            signal.pthread_kill(waiter.thread.ident, SIGNAL)
     leave.set()
     waiter.result()
 
@@ -512,7 +536,7 @@ def test_a_signal_during_a_short_timeout_is_never_lost(make, handle):
 
 
 @pytest.mark.parametrize("way", ["get", "receive", "get_many"])
-def test_control_c_while_a_message_fails_to_decode_is_heard(make, way):
+def test_control_c_while_a_message_fails_to_decode_is_heard(make, control_c, way):
     """loads is C code, so that the handler runs only when the next Python code does."""
     interrupt_and_fail = ctypes.pythonapi["PyErr_SetInterrupt"]
     interrupt_and_fail.restype = bytes.fromhex  # a TypeError for any int
