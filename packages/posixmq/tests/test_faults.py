@@ -143,11 +143,11 @@ def test_a_child_of_fork_that_ends_in_the_ordinary_way_harms_nothing(run_script,
         q.put("from the parent")
         pid = os.fork()
         if pid == 0:
-            assert q.get(timeout=10) == "from the parent"
+            assert q.get(timeout=60) == "from the parent"
             q.put("from the child")
             sys.exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-        assert q.get(timeout=10) == "from the child"
+        assert q.get(timeout=60) == "from the child"
         q.close()
         """,
         name,
@@ -169,10 +169,10 @@ def test_a_descriptor_made_non_blocking_still_waits(patient, background):
     background(patient.put, "x").result()
     assert reader.result() == "x"
     patient.put(1)
-    writer = background(patient.put, 2, timeout=20)
+    writer = background(patient.put, 2, timeout=60)
     assert patient.get() == 1
     writer.result()
-    assert patient.get(timeout=20) == 2
+    assert patient.get(timeout=60) == 2
 
 
 def test_a_descriptor_made_non_blocking_waits_no_longer_than_it_should(patient):

@@ -88,7 +88,7 @@ def test_messages_longer_than_any_stack_buffer_pass(run_script, name):
                 assert q.get() == data
                 thread = threading.Thread(target=q.put, args=(data,))
                 thread.start()
-                assert q.get(timeout=20) == data
+                assert q.get(timeout=60) == data
                 thread.join()
                 q.put_nowait(data)
                 assert q.get_nowait() == data

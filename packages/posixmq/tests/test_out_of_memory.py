@@ -34,7 +34,7 @@ class Refusing:
 def starved(call, failing):
     """Do the call with that allocation failing; return its result and the exception."""
     gc.collect()
-    gc.disable()  # what other tests left is not to be starved
+    gc.disable()  # what was left before is not to be starved
     testcapi.set_nomemory(failing, failing + 1)
     try:
         result = call()

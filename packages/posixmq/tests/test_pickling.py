@@ -146,7 +146,7 @@ def test_an_anonymous_queue_is_sent_over_a_socket():
         with Queue.from_fd(fd) as other:
             assert other == q and other.name is None
             other.put("over the socket")
-        assert q.get(timeout=20) == "over the socket"
+        assert q.get(timeout=60) == "over the socket"
 
 
 def test_an_anonymous_queue_is_sent_to_an_unrelated_process(tmp_path, start_script, finish):
@@ -168,7 +168,7 @@ def test_an_anonymous_queue_is_sent_to_an_unrelated_process(tmp_path, start_scri
         connection, _ = server.accept()
         with connection:
             socket.send_fds(connection, [b"a queue"], [q.fileno()])
-        assert q.get(timeout=20) == process.pid
+        assert q.get(timeout=60) == process.pid
         finish(process)
 
 
@@ -209,7 +209,7 @@ def answer(queues, text):
     for q in queues:
         with q:
             assert not os.get_inheritable(q.fileno())
-            q.put([text, type(q).__name__, q.name, q.spin_us, q.trusted, q.serializer.__name__], timeout=20)
+            q.put([text, type(q).__name__, q.name, q.spin_us, q.trusted, q.serializer.__name__], timeout=60)
 
 
 kept = None
@@ -221,7 +221,7 @@ def keep(q):
 
 
 def put(number):
-    kept.put(number, timeout=20)
+    kept.put(number, timeout=60)
     return number
 
 
@@ -246,7 +246,7 @@ def main(method, name):
     for q in queues[:2]:
         with ProcessPoolExecutor(1, mp_context=context, initializer=keep, initargs=(q,)) as pool:
             assert list(pool.map(put, range(2))) == [0, 1]
-        assert [q.get(timeout=20) for _ in range(2)] == [0, 1]
+        assert [q.get(timeout=60) for _ in range(2)] == [0, 1]
     for q in queues:
         q.close()
 

@@ -279,7 +279,7 @@ def test_processes_exchange_objects_both_ways(make, start_script, finish):
     )
     for number in range(20):
         ask.put(number)
-        got = answer.get(timeout=20)
+        got = answer.get(timeout=60)
         assert got == {"job": number, "twice": number * 2, "pid": worker.pid}
     ask.put(None)
     finish(worker)

@@ -141,7 +141,7 @@ def test_a_blocked_reader_can_be_cancelled(make, background):
     q = make()
     getter = background(q.get).until_asleep()
     q.close()
-    error = getter.failure(5)
+    error = getter.failure()
     assert isinstance(error, QueueError)
     assert error.errno == QueueError.INVALID_DESCRIPTOR
 

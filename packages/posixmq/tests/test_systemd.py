@@ -72,14 +72,14 @@ assert list(queues) == ["jobs.socket", "results"]
 assert type(queues["results"]) is Queue and queues["results"].name is None
 assert [q.fileno() for q in queues.values()] == [3, 4]
 assert not os.get_inheritable(3) and not os.get_inheritable(4)
-queues["results"].put(queues["jobs.socket"].get(timeout=20))
+queues["results"].put(queues["jobs.socket"].get(timeout=60))
 for q in queues.values():
     q.close()
 """,
         [jobs.fileno(), results.fileno()],
         names="jobs.socket:results",
     )
-    assert results.get(timeout=20) == {"job": 1}
+    assert results.get(timeout=60) == {"job": 1}
 
 
 def test_descriptors_that_systemd_opens_are_read_only_and_non_blocking(q, launched):
