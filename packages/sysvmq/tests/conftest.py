@@ -10,7 +10,6 @@ end what will never come.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
 import gc
@@ -185,8 +184,8 @@ def is_blocked(tid: int, pid: int | str = "self") -> bool:
         return False
 
 
-def wait_blocked(tid: int, pid: int | str = "self") -> None:
-    wait_until(lambda: is_blocked(tid, pid), what=f"thread {tid} to block in the queue")
+def wait_blocked(tid: int, pid: int | str = "self", patience: float = PATIENCE) -> None:
+    wait_until(lambda: is_blocked(tid, pid), patience, f"thread {tid} to block in the queue")
 
 
 SHARED = (read, wait_until, switches, sleeps, system_call, is_blocked, wait_blocked)
@@ -505,6 +504,12 @@ def when_blocked():
     over.set()
     for watcher in running:
         watcher.result()
+
+
+@pytest.fixture
+def asleep():
+    """A function: whether a thread, by its native id, is blocked in a queue."""
+    return is_blocked
 
 
 @pytest.fixture
