@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -67,24 +68,33 @@ def test_a_queue_is_writable_while_it_has_room(selector, q):
     assert ready(selector) == [(q, READ | WRITE)]
 
 
-def test_a_message_wakes_a_selector_that_waits(selector, q, background):
+@pytest.fixture
+def waiting(selector, background, until):
+    """Start a selector that waits; result() fails if nothing wakes it."""
+
+    def waiting():
+        call = background(ready, selector, 200)
+        stat = f"/proc/self/task/{call.thread.native_id}/stat"
+        until(lambda: Path(stat).read_text().rpartition(")")[2].split()[0] == "S")
+        return call
+
+    return waiting
+
+
+def test_a_message_wakes_a_selector_that_waits(selector, q, waiting):
     selector.register(q, READ)
-    waiting = background(ready, selector, 20)
-    time.sleep(0.05)
-    start = time.monotonic()
+    call = waiting()
     q.put("x")
-    assert waiting.result() == [(q, READ)]
-    assert time.monotonic() - start < 10
+    assert call.result() == [(q, READ)]
 
 
-def test_room_wakes_a_selector_that_waits(selector, q, background):
+def test_room_wakes_a_selector_that_waits(selector, q, waiting):
     q.put(1)
     q.put(2)
     selector.register(q, WRITE)
-    waiting = background(ready, selector, 20)
-    time.sleep(0.05)
+    call = waiting()
     q.get()
-    assert waiting.result() == [(q, WRITE)]
+    assert call.result() == [(q, WRITE)]
 
 
 def test_queues_and_sockets_share_a_selector(selector, q):
@@ -184,20 +194,30 @@ def wakeup():
 
 @pytest.fixture
 def once_asleep(background, until, asleep):
-    """Once the main thread sleeps in a queue call these functions, each when it sleeps again."""
+    """Once the main thread sleeps in a queue call these functions, each when it sleeps again.
+
+    A function may return another, which says whether what it has done was noticed.
+    """
     task = f"/proc/self/task/{threading.main_thread().native_id}"
 
     def work(actions):
         for action in actions:
             until(lambda: asleep(task))
-            action()
-            time.sleep(0.02)
+            done = action()
+            until(done or (lambda: True))
 
     return lambda *actions: background(work, actions)
 
 
-def send(number):
-    return lambda: signal.pthread_kill(threading.main_thread().ident, number)
+def send(number, calls=()):
+    """A function that sends the main thread a signal; it returns whether one more was handled."""
+
+    def send():
+        before = len(calls)
+        signal.pthread_kill(threading.main_thread().ident, number)
+        return lambda: len(calls) > before
+
+    return send
 
 
 def arrived(here):
@@ -213,9 +233,9 @@ def test_the_byte_arrives_and_the_handler_runs_before_a_wait_gives_up(
 ):
     here, calls = wakeup
     q = make()
-    once_asleep(send(signal.SIGUSR1))
+    once_asleep(send(signal.SIGUSR1, calls))
     with pytest.raises(family.module.QueueError) as caught:
-        q.get(timeout=30)
+        q.get(timeout=200)
     assert caught.value.errno == family.module.QueueError.INTERRUPTED
     assert calls == arrived(here) == [signal.SIGUSR1]
 
@@ -229,8 +249,8 @@ def test_the_bytes_arrive_while_a_wait_goes_on(make, wakeup, once_asleep):
         seen.append((list(calls), arrived(here)))
         q.put("the end")
 
-    once_asleep(send(signal.SIGUSR1), send(signal.SIGUSR2), look)
-    assert q.get(timeout=30) == "the end"
+    once_asleep(send(signal.SIGUSR1, calls), send(signal.SIGUSR2, calls), look)
+    assert q.get(timeout=200) == "the end"
     both = [signal.SIGUSR1, signal.SIGUSR2]
     assert seen == [(both, both)], "before the wait was over"
 
@@ -245,6 +265,6 @@ def test_a_loop_on_a_queue_and_a_wakeup_socket_hears_both(q, wakeup):
         q.get()
         timer = threading.Timer(0.05, send(signal.SIGUSR1))
         timer.start()
-        assert ready(selector, 20) == [(here, READ)]
+        assert ready(selector, 200) == [(here, READ)]
         timer.join()
         assert calls == arrived(here) == [signal.SIGUSR1]

@@ -62,7 +62,7 @@ def put_with(q, item, number):
 def test_c_sends_back_the_same_bytes(peer, finish, data):
     process, questions, answers = peer(RawSerializer)
     questions.put(data)
-    assert answers.get(timeout=30) == data
+    assert answers.get(timeout=60) == data
     questions.put(b"")
     finish(process)
 
@@ -71,7 +71,7 @@ def test_c_and_python_speak_json(peer):
     process, questions, answers = peer(json)
     for number in range(50):
         questions.put({"number": number})
-        assert answers.get(timeout=30) == {"square": number * number}
+        assert answers.get(timeout=60) == {"square": number * number}
     process.kill()
 
 
@@ -80,9 +80,9 @@ def test_the_priority_or_type_is_the_one_that_c_sees(peer, family, number):
     process, questions, answers = peer(RawSerializer)
     put_with(questions, b"as given", number)
     if family.name == "posixmq":
-        assert answers.receive(timeout=30) == (b"as given", number)
+        assert answers.receive(timeout=60) == (b"as given", number)
     else:
-        assert answers.get(msg_type=number, timeout=30) == b"as given"
+        assert answers.get(msg_type=number, timeout=60) == b"as given"
     process.kill()
 
 
@@ -91,7 +91,7 @@ def test_the_priority_or_type_is_the_one_that_c_sees(peer, family, number):
 def test_the_type_is_a_long_of_c(peer, number):
     process, questions, answers = peer(RawSerializer)
     questions.put(b"far", msg_type=number)
-    assert answers.get(msg_type=number, timeout=30) == b"far"
+    assert answers.get(msg_type=number, timeout=60) == b"far"
     process.kill()
 
 
@@ -133,5 +133,5 @@ def test_perl_sends_and_receives_with_what_it_has_built_in(make, address, start,
     """
     process = start(shutil.which("perl"), "-e", code, address)
     q.put({"number": 12}, msg_type=7)
-    assert q.get(msg_type=8, timeout=30) == {"square": 144}
+    assert q.get(msg_type=8, timeout=60) == {"square": 144}
     finish(process)

@@ -50,7 +50,7 @@ BEGINNING = """
 
     def join(*processes):
         for process in processes:
-            process.join(30)
+            process.join(60)
             assert process.exitcode == 0, process.exitcode
 """
 
@@ -74,7 +74,7 @@ def test_a_process_is_handed_a_queue(make, address, script, method):
         """
         q = open_queue(sys.argv[2])
         processes = [start(put_numbers, q, 10) for _ in range(2)]
-        got = [q.get(timeout=30) for _ in range(20)]
+        got = [q.get(timeout=60) for _ in range(20)]
         join(*processes)
         print(json.dumps({"got": got, "pids": [process.pid for process in processes]}))
         """,
@@ -97,7 +97,7 @@ def test_a_process_takes_from_one_queue_and_puts_into_another(make, unique, fami
         process = start(answer, ask, answers)
         for number in range(20):
             ask.put(number)
-            assert answers.get(timeout=30) == [number, process.pid]
+            assert answers.get(timeout=60) == [number, process.pid]
         ask.put(None)
         join(process)
         print(20)
@@ -120,7 +120,7 @@ def test_the_workers_of_an_executor_are_handed_a_queue_by_the_initializer(
         options = {"mp_context": context(), "initializer": keep, "initargs": (q,)}
         with concurrent.futures.ProcessPoolExecutor(2, **options) as pool:
             futures = [pool.submit(put_into_kept, number) for number in range(10)]
-            got = [q.get(timeout=30) for _ in futures]
+            got = [q.get(timeout=60) for _ in futures]
             assert [future.result() for future in futures] == list(range(10))
         assert os.getpid() not in [pid for pid, _ in got]
         print(json.dumps(sorted(number for _, number in got)))
@@ -141,7 +141,7 @@ def test_the_tasks_of_an_executor_may_have_a_queue_among_their_arguments(
         q = open_queue(sys.argv[2])
         with concurrent.futures.ProcessPoolExecutor(2, mp_context=context()) as pool:
             futures = [pool.submit(put_into, q, number) for number in range(10)]
-            got = sorted(q.get(timeout=30) for _ in futures)
+            got = sorted(q.get(timeout=60) for _ in futures)
             assert [future.result() for future in futures] == got
         print(json.dumps(got))
         """,
@@ -159,8 +159,8 @@ def test_a_pool_of_multiprocessing_hands_a_queue_to_its_workers(make, address, s
         q = open_queue(sys.argv[2])
         with context().Pool(2, keep, (q,)) as pool:
             result = pool.map_async(put_into_kept, range(10))
-            got = [q.get(timeout=30) for _ in range(10)]
-            assert result.get(30) == list(range(10))
+            got = [q.get(timeout=60) for _ in range(10)]
+            assert result.get(60) == list(range(10))
         print(json.dumps(sorted(number for _, number in got)))
         """,
         method,
@@ -181,7 +181,7 @@ def test_the_queue_that_arrives_has_the_serializer_and_manners_of_the_one_sent(
         q = open_queue(sys.argv[2], serializer=json, on_signal="retry")
         answers = open_queue(sys.argv[3])
         process = start(describe, q, answers)
-        print(json.dumps(answers.get(timeout=30)))
+        print(json.dumps(answers.get(timeout=60)))
         join(process)
         """,
         method,
@@ -205,14 +205,14 @@ def test_a_process_killed_in_its_wait_leaves_the_queue_to_the_others(
         victim = context().Process(target=answer, args=(ask, answers))
         victim.start()
         ask.put("are you there")
-        answers.get(timeout=30)
+        answers.get(timeout=60)
         while open(f"/proc/{victim.pid}/stat").read().rpartition(")")[2].split()[0] != "S":
-            time.sleep(0.01)
+            time.sleep(0.001)
         victim.kill()
-        victim.join(30)
+        victim.join(60)
         heir = start(answer, ask, answers)
         ask.put(1)
-        assert answers.get(timeout=30) == [1, heir.pid]
+        assert answers.get(timeout=60) == [1, heir.pid]
         ask.put(None)
         join(heir)
         print(json.dumps([ask.empty(), answers.empty()]))
@@ -233,7 +233,7 @@ def test_an_anonymous_queue_goes_to_a_process_by_its_descriptor(script, method):
         """
         with posixmq.Queue.anonymous(4, 256) as q:
             process = start(put_numbers, q, 10)
-            got = [q.get(timeout=30)[1] for _ in range(10)]
+            got = [q.get(timeout=60)[1] for _ in range(10)]
             join(process)
         print(json.dumps(got))
         """,
@@ -250,7 +250,7 @@ def test_an_anonymous_queue_goes_to_an_executor_by_the_initializer(script, metho
             options = {"mp_context": context(), "initializer": keep, "initargs": (q,)}
             with concurrent.futures.ProcessPoolExecutor(2, **options) as pool:
                 futures = [pool.submit(put_into_kept, number) for number in range(10)]
-                got = sorted(q.get(timeout=30)[1] for _ in futures)
+                got = sorted(q.get(timeout=60)[1] for _ in futures)
         print(json.dumps(got))
         """,
         method,
@@ -265,9 +265,9 @@ def test_a_task_that_is_given_an_anonymous_queue_fails_and_the_executor_goes_on(
         """
         with posixmq.Queue.anonymous(4, 256) as q:
             with concurrent.futures.ProcessPoolExecutor(1, mp_context=context()) as pool:
-                error = pool.submit(put_into, q, 1).exception(30)
+                error = pool.submit(put_into, q, 1).exception(60)
                 assert isinstance(error, RuntimeError), error
-                assert pool.submit(abs, -1).result(30) == 1
+                assert pool.submit(abs, -1).result(60) == 1
         print(1)
         """,
         method,
@@ -284,7 +284,7 @@ def test_an_unrelated_process_is_sent_a_queue_over_a_socket(tmp_path, start, fin
     with socket.socket(socket.AF_UNIX) as server, posixmq.Queue.anonymous(2, 64) as q:
         server.bind(str(path))
         server.listen()
-        server.settimeout(30)
+        server.settimeout(60)
         other = start(
             """
             import socket
@@ -299,5 +299,5 @@ def test_an_unrelated_process_is_sent_a_queue_over_a_socket(tmp_path, start, fin
         connection, _ = server.accept()
         with connection:
             socket.send_fds(connection, [b"jobs"], [q.fileno()])
-        assert q.get(timeout=30) == ["jobs", other.pid]
+        assert q.get(timeout=60) == ["jobs", other.pid]
         finish(other)

@@ -151,7 +151,7 @@ def test_what_needs_a_count_or_a_lock_in_one_process_is_not_there(family, method
 # --- waiting -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("timeout", [None, 20])
+@pytest.mark.parametrize("timeout", [None, 200])
 def test_a_full_queue_and_an_empty_one_block_until_another_thread_comes(
     bounded, background, timeout
 ):
@@ -169,20 +169,28 @@ def test_a_full_queue_and_an_empty_one_block_until_another_thread_comes(
         assert q.empty()
 
 
-@pytest.mark.parametrize("timeout", [0.02, 0.2])
-def test_a_timeout_is_not_early_and_not_much_later_than_that_of_queue_queue(bounded, timeout):
-    def times(q):
-        for call, error in ((q.get, queue.Empty), (lambda **t: q.put(1, **t), queue.Full)):
-            start = time.monotonic()
-            with pytest.raises(error):
-                call(timeout=timeout)
-            yield time.monotonic() - start
-            with contextlib.suppress(queue.Full):
-                q.put_nowait(0)
+@pytest.mark.parametrize("timeout", [0.02, 0.1])
+@pytest.mark.parametrize("way", ["get", "put"])
+def test_a_timeout_is_not_early_and_not_much_later_than_that_of_queue_queue(
+    bounded, until, way, timeout
+):
+    def taken(q):
+        start = time.monotonic()
+        with pytest.raises((queue.Empty, queue.Full)):
+            q.get(timeout=timeout) if way == "get" else q.put(1, timeout=timeout)
+        return time.monotonic() - start
 
-    theirs, ours = list(times(queue.Queue(1))), list(times(bounded(1)))
-    assert min(ours) >= timeout
-    assert max(ours) < max(theirs) + 1
+    theirs, ours = queue.Queue(1), bounded(1)
+    if way == "put":
+        theirs.put(0)
+        ours.put(0)
+
+    def as_good():  # at times other programs delay one of them
+        allowed, took = taken(theirs) + 0.05, taken(ours)
+        assert took >= timeout
+        return took < allowed
+
+    until(as_good)
 
 
 def test_an_item_that_cannot_be_put_leaves_the_queue_as_it_was(bounded, background):
@@ -194,7 +202,7 @@ def test_an_item_that_cannot_be_put_leaves_the_queue_as_it_was(bounded, backgrou
             q.put(threading.Lock())
     q.put(2)
     with pytest.raises((TypeError, pickle.PicklingError)):
-        q.put(threading.Lock(), timeout=20)
+        q.put(threading.Lock(), timeout=200)
     waiting = background(q.put, 3).until_asleep()
     assert [q.get(), q.get(), q.get()] == [1, 2, 3]
     waiting.result()

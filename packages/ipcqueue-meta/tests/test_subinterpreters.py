@@ -38,13 +38,13 @@ reply = sysvmq.Queue({there}, create=False)
 '''
 client = open_both + f'''
 for number in range({rounds}):
-    request.put(number, timeout=20)
-    assert reply.get(timeout=20, msg_type=number + 1) == number * 2
+    request.put(number, timeout=60)
+    assert reply.get(timeout=60, msg_type=number + 1) == number * 2
 request.close(); reply.detach()
 '''
 server = open_both + f'''
 for _ in range({rounds}):
-    number = request.get(timeout=20)
+    number = request.get(timeout=60)
     reply.put(number * 2, msg_type=number + 1)
 request.close(); reply.detach()
 '''
@@ -72,6 +72,6 @@ print("exchanged")
 def test_two_interpreters_exchange_messages_through_both_kinds_of_queue():
     token = uuid.uuid4().int
     command = [sys.executable, "-I", "-c", SCRIPT, f"/meta-{os.getpid()}-{token & 0xFFFFFF:x}"]
-    command += [str(token >> 8 & 0x7FFFFFFF), "2000"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    command += [str(token >> 8 & 0x7FFFFFFF), "500"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert (done.stdout, done.stderr, done.returncode) == ("exchanged\n", "", 0)

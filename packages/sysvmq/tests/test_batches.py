@@ -321,55 +321,68 @@ def keeps_up(spawn):
     return keeps_up
 
 
-def test_a_batch_that_never_blocks_sees_that_its_queue_is_detached(make, keeps_up, thread, until):
+def test_a_batch_that_never_blocks_sees_that_its_queue_is_detached(
+    make, keeps_up, fresh_key, thread, until
+):
     """Readers that keep up must not keep it from looking up."""
-    q = make(serializer=RawSerializer)
-    other = make(q.key, serializer=RawSerializer)
-    keeps_up("reader", q)
     total = 300_000
-    writer = thread(q.put_many, [b"x"] * total)
-    until(lambda: not other.empty())
-    started = time.monotonic()
-    q.detach()
-    error = writer.outcome()
-    assert writer.ended - started < 1
-    assert error.errno == QueueError.INVALID_DESCRIPTOR
-    assert error.count < total
+
+    def is_caught():
+        key = fresh_key()
+        q, other = (make(key, serializer=RawSerializer) for _ in range(2))
+        keeps_up("reader", q)
+        writer = thread(outcome, lambda: q.put_many([b"x"] * total))
+        until(lambda: other.stat().last_put_pid)
+        q.detach()
+        count, error = writer.result()
+        other.close()
+        if error is None:  # all had gone before, or it goes on and on
+            return False
+        assert error.errno == QueueError.INVALID_DESCRIPTOR
+        assert count < total
+        return True
+
+    until(is_caught, what="a batch that is cut short")
 
 
 @pytest.mark.parametrize("in_thread", [False, True], ids=["main", "thread"])
-def test_a_batch_that_never_blocks_sees_that_its_time_is_over(make, keeps_up, thread, in_thread):
-    q = make(serializer=RawSerializer)
-    keeps_up("reader", q)
-    items = [b"x"] * 600_000
-
-    def put():
-        started = time.monotonic()
-        return q.put_many(items, timeout=0.05), time.monotonic() - started
-
-    count, waited = thread(put).result() if in_thread else put()
-    if count < len(items):
-        assert 0.05 <= waited < 1
-    else:
-        assert waited < 0.1, "all went after its time was over"
-
-
-def test_a_handler_runs_amid_a_batch_that_never_blocks_for_long(
-    make, keeps_up, handler, thread, until
+def test_a_batch_that_never_blocks_sees_that_its_time_is_over(
+    make, keeps_up, thread, until, in_thread
 ):
     q = make(serializer=RawSerializer)
     keeps_up("reader", q)
-    main, items = threading.main_thread().ident, [b"x"] * 600_000
+    items = [b"x"] * 300_000
 
-    def interrupt():
-        until(lambda: not q.empty())
-        signal.pthread_kill(main, signal.SIGUSR1)
+    def is_cut_short():
+        started = time.monotonic()
+        try:
+            count = q.put_many(items, timeout=0.02)
+        except Full:  # the reader never had its turn
+            return False
+        assert count == len(items) or time.monotonic() - started >= 0.02
+        return count < len(items)
 
-    handler(signal.SIGUSR1, lambda *_: 1 / 0)
-    interrupting = thread(interrupt)
-    with pytest.raises(ZeroDivisionError) as caught:
-        q.put_many(items)
-    interrupting.result()
+    until((lambda: thread(is_cut_short).result()) if in_thread else is_cut_short)
+
+
+def test_a_handler_runs_amid_a_batch_that_never_blocks_for_long(make, keeps_up, handler):
+    """The signal comes after some time of CPU, of which the batch takes far more."""
+    q = make(serializer=RawSerializer)
+    keeps_up("reader", q)
+    items = [b"x"] * 300_000
+
+    def fail(*_):
+        if q.stat().last_put_pid:  # else it is still being made
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            raise ZeroDivisionError
+
+    handler(signal.SIGPROF, fail)
+    signal.setitimer(signal.ITIMER_PROF, 0.005, 0.005)
+    try:
+        with pytest.raises(ZeroDivisionError) as caught:
+            q.put_many(items)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
     assert 0 < caught.value.count < len(items)
 
 
@@ -379,8 +392,8 @@ def test_get_many_takes_no_more_than_the_queue_holds(make, keeps_up, most):
     q = make(max_bytes=100, serializer=RawSerializer)
     for _ in range(4):
         keeps_up("writer", q)
-    for _ in range(400):
-        assert 1 <= len(q.get_many(most, timeout=20)) <= 101
+    for _ in range(200):
+        assert 1 <= len(q.get_many(most, timeout=60)) <= 101
 
 
 def test_a_batch_that_never_blocks_takes_what_is_there_at_once(small):
@@ -463,60 +476,62 @@ def test_get_many_waits_for_the_first_alone(q, thread, timeout):
     assert waiting.result() == ["only one"]
 
 
-@pytest.mark.parametrize("timeout", [0.05, 0.4])
-def test_batches_time_out_and_never_early(q, full, timeout):
-    started = time.monotonic()
-    with pytest.raises(Empty):
-        q.get_many(timeout=timeout)
-    assert timeout <= time.monotonic() - started < timeout + 2
-    started = time.monotonic()
-    with pytest.raises(Full) as caught:
-        full.put_many([b"x", b"y"], timeout=timeout)
-    assert timeout <= time.monotonic() - started < timeout + 2
-    assert caught.value.count == 0
+@pytest.mark.parametrize("timeout", [0.05, 0.2])
+def test_batches_time_out_and_never_early(q, full, times_out, timeout):
+    times_out(timeout, lambda: q.get_many(timeout=timeout))
+    error = times_out(timeout, lambda: full.put_many([b"x", b"y"], timeout=timeout))
+    assert error.count == 0
     assert drain(full) == [b"f" * 16]
 
 
 @pytest.mark.parametrize("in_thread", [False, True], ids=["main", "thread"])
-def test_a_timeout_in_the_middle_counts_what_went(small, thread, in_thread):
+def test_a_timeout_in_the_middle_counts_what_went(small, thread, in_time, in_thread):
     q = small(3)
 
     def put():
         started = time.monotonic()
         count = q.put_many(letters(10), timeout=0.3)
-        assert 0.3 <= time.monotonic() - started < 2.3
-        return count
+        return count, time.monotonic() - started
 
-    assert (thread(put).result() if in_thread else put()) == 3
-    assert drain(q) == letters(3)
+    def attempt():
+        count, waited = thread(put).result() if in_thread else put()
+        assert count == 3
+        assert drain(q) == letters(3)
+        assert waited >= 0.3
+        return waited
+
+    in_time(attempt, 2)
 
 
 @pytest.mark.parametrize("in_thread", [False, True], ids=["main", "thread"])
-def test_the_timeout_is_one_for_the_whole_batch(small, thread, in_thread):
-    """Each message comes off in time, and all together do not."""
+def test_the_timeout_is_one_for_the_whole_batch(small, thread, in_time, in_thread):
+    """Each message comes off in time, and all together do not: they would take 50 s."""
     q = small(1)
-    done = threading.Event()
-    got = []
-
-    def read():
-        while not done.wait(0.1):
-            with contextlib.suppress(Empty):
-                got.append(q.get_nowait())
 
     def put():
         started = time.monotonic()
-        count = q.put_many(letters(1000), timeout=0.6)
+        count = q.put_many(letters(1000), timeout=0.4)
         return count, time.monotonic() - started
 
-    reader = thread(read)
-    try:
-        count, waited = thread(put).result() if in_thread else put()
-    finally:
-        done.set()
-    reader.result()
-    assert 0.6 <= waited < 2.6
-    assert 2 <= count < 100
-    assert got + drain(q) == letters(count)
+    def attempt():
+        done, got = threading.Event(), []
+
+        def read():
+            while not done.wait(0.05):
+                with contextlib.suppress(Empty):
+                    got.append(q.get_nowait())
+
+        reader = thread(read)
+        try:
+            count, waited = thread(put).result() if in_thread else put()
+        finally:
+            done.set()
+        reader.result()
+        assert waited >= 0.4
+        assert got + drain(q) == letters(count)
+        return waited if count >= 2 else 2  # the reader never came: no proof
+
+    in_time(attempt, 2)
 
 
 @pytest.mark.parametrize("in_thread", [False, True], ids=["main", "thread"])
@@ -528,7 +543,7 @@ def test_a_batch_larger_than_the_queue_goes_whole_however_slow_the_reader(small,
         got = []
         for _ in range(12):
             time.sleep(0.02)  # longer than a spin, and than a look for signals
-            got.append(q.get(timeout=20))
+            got.append(q.get(timeout=60))
         return got
 
     reader = thread(read)
@@ -543,7 +558,7 @@ def test_a_batch_of_all_lengths_goes_through_a_queue_that_holds_one_of_the_longe
     writer = thread(q.put_many, items)
     got = []
     while len(got) < len(items):
-        got += q.get_many(timeout=20)
+        got += q.get_many(timeout=60)
     assert writer.result() == 200
     assert got == items
 
@@ -586,14 +601,21 @@ def test_a_queue_that_gets_too_small_amid_a_batch_counts_what_went(
 
 
 def test_a_queue_that_got_too_small_is_told_from_a_full_one_when_time_is_over(small, thread):
-    q = small(8)
-    writer = thread(outcome, lambda: q.put_many([b"aaaa", b"bbbb", b"cccc"], timeout=0.5))
-    writer.wait_blocked()
-    q.set(max_bytes=3)
-    count, error = writer.result()
-    assert error.errno == QueueError.TOO_BIG_MESSAGE
-    assert count == 2
-    assert q.get_many() == [b"aaaa", b"bbbb"]
+    for timeout in (0.3, 3, 30):  # it must shrink in time
+        q, over = small(8), time.monotonic() + timeout
+        items = [b"aaaa", b"bbbb", b"cccc"]
+        writer = thread(outcome, lambda q=q, t=timeout: q.put_many(items, timeout=t))
+        while q.qsize() < 2 and time.monotonic() < over:
+            time.sleep(0.001)
+        q.set(max_bytes=3)
+        shrunk_in_time = time.monotonic() < over
+        count, error = writer.result()
+        if shrunk_in_time:
+            assert error.errno == QueueError.TOO_BIG_MESSAGE
+            assert count == 2
+            assert q.get_many() == items[:2]
+            return
+    pytest.fail("the queue never shrank in time")
 
 
 @pytest.mark.parametrize("timeout", [None, 60])
@@ -659,7 +681,7 @@ def test_detach_at_any_moment_of_a_batch_loses_nothing(small, fresh_key, thread)
         key = fresh_key()
         q, other = small(2, key), small(2, key)
         writer = thread(outcome, lambda q=q: q.put_many(letters(50), timeout=60))
-        got = [other.get(timeout=20) for _ in range(number % 7)]
+        got = [other.get(timeout=60) for _ in range(number % 7)]
         q.detach()
         count, error = writer.result()
         assert error.errno == QueueError.INVALID_DESCRIPTOR
@@ -830,7 +852,7 @@ def test_retry_goes_on_with_the_batch(small, handler, when_blocked, until):
     def read():
         until(lambda: calls)
         while len(got) < 10:
-            got.append(q.get(timeout=20))
+            got.append(q.get(timeout=60))
 
     reader = poke(when_blocked, read)
     assert q.put_many(letters(10)) == 10

@@ -8,7 +8,7 @@ import pytest
 
 from sysvmq import QueueError, RawSerializer
 
-SOON = 1.0  # seconds; the promise is 50 ms, the machine may be busy
+# Who is not woken waits for ever, so most tests here do not look at the time.
 
 
 def is_gone(outcome):
@@ -25,7 +25,7 @@ def block(make, way):
     """A function: a call that blocks that way on an opener of the queue."""
 
     def call(queue):
-        timeout = 60 if "timed" in way else None
+        timeout = 200 if "timed" in way else None
         if "put" in way:
             return lambda: queue.put(b"x", timeout=timeout)
         return lambda: queue.get(msg_type=7 * ("typed" in way), timeout=timeout)
@@ -45,32 +45,29 @@ def stuck(make, way):
 @pytest.mark.parametrize("end", ["close", "detach"])
 def test_every_thread_blocked_on_the_object_wakes(stuck, block, thread, end):
     waiters = [thread(block(stuck)).wait_blocked() for _ in range(5)]
-    start = time.monotonic()
     getattr(stuck, end)()
     for waiter in waiters:
         assert is_gone(waiter.outcome())
-        assert waiter.ended - start < SOON
 
 
 def test_leaving_the_with_block_wakes_threads_too(make, key, thread):
     with make(key) as queue:
         waiter = thread(queue.get).wait_blocked()
-        start = time.monotonic()
     assert is_gone(waiter.outcome())
-    assert waiter.ended - start < SOON
 
 
-def test_threads_wake_within_50_ms_when_the_machine_lets_them(make, key, thread):
-    make(key)
-    took = []
-    for _ in range(8):
-        queue = make(key)
-        waiter = thread(queue.get).wait_blocked()
+@pytest.mark.parametrize("end", ["close", "detach"])
+@pytest.mark.parametrize("timeout", [None, 100])
+def test_threads_wake_within_50_ms_when_the_machine_lets_them(make, thread, in_time, end, timeout):
+    def attempt():
+        queue = make()
+        waiters = [thread(queue.get, timeout=timeout).wait_blocked() for _ in range(5)]
         start = time.monotonic()
-        queue.detach()
-        assert is_gone(waiter.outcome())
-        took.append(waiter.ended - start)
-    assert min(took) < 0.05
+        getattr(queue, end)()
+        assert all(is_gone(waiter.outcome()) for waiter in waiters)
+        return max(waiter.ended for waiter in waiters) - start
+
+    in_time(attempt, 0.05)
 
 
 def test_detach_leaves_the_queue_to_others(stuck, block, make, thread, row):
@@ -119,37 +116,31 @@ def test_detach_at_any_moment_wakes(make, key, thread):
         end = time.perf_counter() + (number % 30 * 5e-6 if number % 2 else number % 31 * 2e-7)
         while time.perf_counter() < end:
             pass
-        start = time.monotonic()
         queue.detach()
         assert is_gone(waiter.outcome())
-        assert waiter.ended - start < SOON
 
 
 def test_detach_at_any_moment_wakes_a_timed_wait(make, key, thread):
     make(key)
     for number in range(200):
         queue = make(key)
-        waiter = thread(queue.get, timeout=60)
+        waiter = thread(queue.get, timeout=200)
         end = time.perf_counter() + number % 30 * 5e-6
         while time.perf_counter() < end:
             pass
-        start = time.monotonic()
         queue.detach()
         assert is_gone(waiter.outcome())
-        assert waiter.ended - start < SOON
 
 
 def test_close_wakes_other_objects_of_the_queue(stuck, block, make, thread):
     waiter = thread(block(make(stuck.key, serializer=RawSerializer))).wait_blocked()
-    start = time.monotonic()
     stuck.close()
     assert is_gone(waiter.outcome())
-    assert waiter.ended - start < SOON
 
 
 WAITER = """\
 queue = Queue(int(args[0]), serializer=RawSerializer)
-timeout = 60 if "timed" in args[1] else None
+timeout = 200 if "timed" in args[1] else None
 try:
     if "put" in args[1]:
         queue.put(b"x", timeout=timeout)
@@ -163,11 +154,9 @@ except QueueError as error:
 
 def test_close_wakes_other_processes(stuck, way, spawn):
     children = [spawn(WAITER, stuck.key, way).wait_blocked() for _ in range(2)]
-    start = time.monotonic()
     stuck.close()
     for child in children:
         assert child.finish().startswith("True")
-    assert time.monotonic() - start < 10
 
 
 def test_a_queue_removed_by_another_process_wakes_its_callers(stuck, block, thread, spawn):

@@ -48,7 +48,7 @@ def test_the_options_can_be_read(make):
 
 def test_another_process_opens_a_private_queue_by_its_id(private, spawn):
     spawn("Queue.from_id(int(args[0])).put('for you')", private.id).finish()
-    assert private.get(timeout=5) == "for you"
+    assert private.get(timeout=60) == "for you"
 
 
 def test_who_opens_by_id_is_no_owner(private, row):

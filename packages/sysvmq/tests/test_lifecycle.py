@@ -63,7 +63,7 @@ def test_dropping_1000_objects_leaks_nothing(make):
     assert grown(work, 1000) < 300_000
 
 
-def test_threads_that_wait_and_end_leak_nothing(raw, thread):
+def test_threads_that_wait_and_end_leak_nothing(raw, thread, until):
     def wait():
         with pytest.raises(Empty):
             raw.get(timeout=0.001)
@@ -75,8 +75,8 @@ def test_threads_that_wait_and_end_leak_nothing(raw, thread):
     timers = Path("/proc/self/timers")
     before = timers.read_text().count("ID:") if timers.exists() else 0
     assert grown(work, 100, 2) < 2_000_000
-    if timers.exists():
-        assert timers.read_text().count("ID:") <= before + 2
+    if timers.exists():  # each goes with its thread, which ends a little after Python's thread
+        until(lambda: timers.read_text().count("ID:") <= before + 2, what="timers to go")
 
 
 def test_long_messages_leak_nothing(raw):
@@ -273,7 +273,7 @@ def quietly(run, self):
         [sys.executable, "-I", "-X", "dev", "-W", "error", "-c", code],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -298,7 +298,7 @@ assert first.get() == "y"
 second.close()
 """
     done = subprocess.run(
-        [sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=20
+        [sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stderr) == (0, "")
 

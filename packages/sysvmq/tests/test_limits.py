@@ -247,7 +247,7 @@ try:
 except OSError as error:
     print(error)
     sys.exit(77)
-print(len(Queue(1, serializer=RawSerializer).get(timeout=5)))
+print(len(Queue(1, serializer=RawSerializer).get(timeout=60)))
 """
     assert isolated(code).finish() == "12000"
 
@@ -277,11 +277,9 @@ def test_a_blocked_reader_gets_a_message_longer_than_it_expected(isolated):
     code = """\
 reader = Queue(1, serializer=RawSerializer)
 got = []
-thread = threading.Thread(target=lambda: got.append(reader.get(timeout=15)), daemon=True)
+thread = threading.Thread(target=lambda: got.append(reader.get(timeout=100)), daemon=True)
 thread.start()
-task = f"/proc/self/task/{thread.native_id}/stat"
-while open(task).read().rpartition(")")[2].split()[0] != "S":
-    time.sleep(0.001)
+wait_blocked(thread.native_id)
 try:
     for name in ("msgmax", "msgmnb"):
         open("/proc/sys/kernel/" + name, "w").write("100000")
@@ -290,7 +288,7 @@ except OSError as error:
     print(error)
     os._exit(77)
 writer.put(b"z" * 90000)
-thread.join(18)
+thread.join(60)
 print(got == [b"z" * 90000])
 """
     assert isolated(code).finish() == "True"

@@ -30,7 +30,7 @@ def test_1000_kept_short_messages_hold_little(raw, traced, get):
     def one(number):
         raw.put(b"%010d" % number)
         if get == "timed":
-            return raw.get(timeout=5)
+            return raw.get(timeout=60)
         return getattr(raw, get)()
 
     held, kept = traced(lambda: [one(number) for number in range(1000)])

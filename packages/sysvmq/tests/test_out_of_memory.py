@@ -31,10 +31,17 @@ class Refusing:
         raise ValueError("refused")
 
 
+@pytest.fixture(autouse=True)
+def no_collection():
+    """The collector would run amid a call, over what other tests have left."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
 def starved(call, failing):
     """Do the call with that allocation failing; return its result and the exception."""
-    gc.collect()
-    gc.disable()  # what other tests left is not to be starved
     testcapi.set_nomemory(failing, failing + 1)
     try:
         result = call()
@@ -45,7 +52,6 @@ def starved(call, failing):
         return None, error
     finally:
         testcapi.remove_mem_hooks()
-        gc.enable()
 
 
 def decode_error(error):

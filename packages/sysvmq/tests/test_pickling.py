@@ -157,20 +157,20 @@ import multiprocessing, sys
 from sysvmq import Queue
 
 def echo(queue):
-    message = queue.receive(timeout=20)
+    message = queue.receive(timeout=60)
     queue.put(["got", message.item], msg_type=2)
 
 if __name__ == "__main__":
     context = multiprocessing.get_context(sys.argv[2])
     process = context.Process(target=echo, args=(Queue.from_id(int(sys.argv[1])),))
     process.start()
-    process.join(30)
+    process.join(60)
     print(process.exitcode)
 """
     )
     queue.put("sent")
     code = "os.execv(sys.executable, [sys.executable, *args])"
-    assert spawn(code, script, queue.id, method).finish(60) == "0"
+    assert spawn(code, script, queue.id, method).finish(100) == "0"
     assert queue.get(msg_type=2) == ["got", "sent"]
 
 

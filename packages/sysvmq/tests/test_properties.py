@@ -36,15 +36,15 @@ def raw_queue():
 @quick
 @hypothesis.given(data=st.binary(max_size=6000), msg_type=types)
 def test_any_bytes_come_back(raw_queue, data, msg_type):
-    raw_queue.put(data, msg_type=msg_type, timeout=5)
-    assert raw_queue.get(msg_type=msg_type, timeout=5) == data
+    raw_queue.put(data, msg_type=msg_type, timeout=60)
+    assert raw_queue.get(msg_type=msg_type, timeout=60) == data
 
 
 @quick
 @hypothesis.given(item=picklable, protocol=st.integers(0, 5))
 def test_any_picklable_item_comes_back(queue, item, protocol):
-    queue.put(item, pickle_protocol=protocol, timeout=5)
-    assert repr(queue.get(timeout=5)) == repr(item)  # NaN is not equal to itself
+    queue.put(item, pickle_protocol=protocol, timeout=60)
+    assert repr(queue.get(timeout=60)) == repr(item)  # NaN is not equal to itself
 
 
 class Model:
@@ -79,7 +79,7 @@ def test_selection_agrees_with_the_model(queue, steps):
     model = Model()
     for number, (step, msg_type) in enumerate(steps):
         if step == "put":
-            queue.put(number, msg_type=msg_type, timeout=5)
+            queue.put(number, msg_type=msg_type, timeout=60)
             model.messages.append((msg_type, number))
             continue
         try:

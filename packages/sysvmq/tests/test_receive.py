@@ -147,7 +147,7 @@ def test_many_readers_of_one_type_each_share_a_queue(q, thread):
     counts = {1: 0, 2: 0, "rest": 0}
 
     def read(name, **wanted):
-        while q.receive(timeout=20, **wanted).item is not None:
+        while q.receive(timeout=60, **wanted).item is not None:
             counts[name] += 1
 
     readers = [
@@ -202,7 +202,7 @@ def test_receive_in_many_threads_loses_and_doubles_nothing(raw):
     got, total = [], 400
 
     def work():
-        while (message := raw.receive(timeout=20)).msg_type != 2:
+        while (message := raw.receive(timeout=60)).msg_type != 2:
             got.append(message)
 
     threads = [threading.Thread(target=work) for _ in range(4)]

@@ -16,13 +16,13 @@ def test_a_message_over_the_reader_s_max_bytes_is_not_thrown_away(make, key):
     make(key, serializer=RawSerializer).put(b"x" * 5000, msg_type=3)
     small = make(key, 100, serializer=RawSerializer)
     assert small.qsize() == 1
-    assert small.get(timeout=5) == b"x" * 5000
+    assert small.get(timeout=60) == b"x" * 5000
 
 
 def test_a_message_over_the_reader_s_max_bytes_wakes_a_blocked_reader(make, key, when_blocked):
     small = make(key, 100, serializer=RawSerializer)
     when_blocked(lambda: make(key, 8000, serializer=RawSerializer).put(b"y" * 5000))
-    assert small.get(timeout=15) == b"y" * 5000
+    assert small.get(timeout=200) == b"y" * 5000
 
 
 @pytest.mark.parametrize("size", [2048, 2049, 4096, 8192])
@@ -37,7 +37,7 @@ def test_a_signal_with_sa_restart_does_not_turn_a_wait_into_empty(q, handler, wh
     handler(signal.SIGUSR1, lambda *_: None, restart=True)
     when_blocked(lambda: os.kill(os.getpid(), signal.SIGUSR1))
     with pytest.raises(QueueError) as caught:
-        q.get(timeout=15)
+        q.get(timeout=200)
     assert caught.value.errno == QueueError.INTERRUPTED
 
 

@@ -75,7 +75,7 @@ for number in range(5000):
 import sysvmq
 q = sysvmq.Queue({args[0]})
 for number in range(5000):
-    assert q.get(timeout=20) == number
+    assert q.get(timeout=60) == number
 q.put("all in order", msg_type=2)
 '''),
 ]
@@ -84,7 +84,7 @@ for thread in threads:
     thread.start()
 for thread in threads:
     thread.join()
-print(Queue(int(args[0])).get(msg_type=2, timeout=20))
+print(Queue(int(args[0])).get(msg_type=2, timeout=60))
 for number in (producer, consumer):
     interpreters.destroy(number)
 print("destroyed")

@@ -134,7 +134,7 @@ def test_a_serializer_that_runs_no_code_reads_from_any_queue(shared, key, serial
     item = b"x" if isinstance(serializer, RawSerializer) or serializer is RawSerializer else "x"
     for same in (Queue(key, serializer=serializer), Queue.from_id(msqid, serializer=serializer)):
         same.put(item)
-        assert same.get(timeout=5) == item
+        assert same.get(timeout=60) == item
 
 
 @pytest.mark.parametrize("serializer", RUN_CODE.values(), ids=RUN_CODE)
@@ -447,8 +447,8 @@ for queue in (
 # All that decodes what it gets.
 READING = """\
 READING = [
-    lambda queue: queue.get(timeout=5), lambda queue: queue.get_nowait(),
-    lambda queue: queue.receive(timeout=5), lambda queue: queue.get_many(timeout=5),
+    lambda queue: queue.get(timeout=60), lambda queue: queue.get_nowait(),
+    lambda queue: queue.receive(timeout=60), lambda queue: queue.get_many(timeout=60),
     lambda queue: queue.peek(), lambda queue: next(queue), lambda queue: list(queue),
 ]
 """
@@ -506,7 +506,7 @@ for read in READING:
     else:
         raise AssertionError("read")
 queue.set(mode=0o600)
-print(queue.get(timeout=5), queue.trusted)
+print(queue.get(timeout=60), queue.trusted)
 queue.close()
 assert list(queue) == []
 """
