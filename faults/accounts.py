@@ -12,6 +12,7 @@ that it asks for.
 from __future__ import annotations
 
 import mmap
+import os
 from pathlib import Path
 
 from messages import read
@@ -20,19 +21,30 @@ WORD = 8
 
 
 class Words:
-    """A file of words, all 0 at first. The first two are the watcher's and the worker's."""
+    """A file of words, all 0 at first. The watcher writes STOP and WATCHER, the worker PID."""
 
-    STOP, PID = range(2)
+    STOP, WATCHER, PID = range(3)
+    MOVED: tuple[int, ...]  # the words that count the messages that it has moved
 
     def __init__(self, path: str | Path, create: int = 0) -> None:
         """Map the file, having made it with this many words if any are given."""
+        self._path = path
         if create:
             Path(path).touch()
-            with open(path, "r+b") as file:
-                file.truncate(create * WORD)
-        with open(path, "r+b") as file:
+            os.truncate(path, create * WORD)
+        self._map_file()
+        if create:
+            self.words[self.WATCHER] = os.getpid()
+
+    def _map_file(self) -> None:
+        """Map the file as long as it is now; who still uses a shorter mapping sees the same words."""
+        with open(self._path, "r+b") as file:
             self._map = mmap.mmap(file.fileno(), 0)
         self.words = memoryview(self._map).cast("Q")
+
+    def moved(self) -> int:
+        """Return how many messages it has moved."""
+        return sum(self.words[each] for each in self.MOVED)
 
     def close(self) -> None:
         self.words.release()
@@ -42,8 +54,9 @@ class Words:
 class Sent(Words):
     """A producer's account: the messages from DONE to ABOUT are in its hand."""
 
-    ABOUT, DONE = range(2, 4)
-    SIZE = 4
+    ABOUT, DONE = range(3, 5)
+    SIZE = 5
+    MOVED = (DONE,)
 
     def take_from_hand(self) -> range:
         """Return what was in the hand of a killed producer; its successor goes on behind it."""
@@ -53,15 +66,13 @@ class Sent(Words):
 
 
 class Log(Words):
-    """A consumer's account that holds every message, for a final count."""
+    """A consumer's account that holds every message, for a final count. It grows as it must."""
 
-    HAND, COUNT, TORN = range(2, 5)
-    FIRST = 5
+    HAND, COUNT, TORN = range(3, 6)
+    FIRST = 6
+    SIZE = FIRST + 1000  # at first
+    MOVED = (COUNT, TORN)
     SHIFT = 40  # a record is the producer's number above, the sequence number below
-
-    @classmethod
-    def make(cls, path: Path, messages: int) -> Log:
-        return cls(path, cls.FIRST + messages)
 
     def enter(self, message: bytes) -> None:
         words = self.words
@@ -70,10 +81,15 @@ class Log(Words):
             words[self.TORN] += 1
             return
         count = words[self.COUNT]
+        if self.FIRST + count == len(words):
+            os.truncate(self._path, 2 * len(words) * WORD)
+            self._map_file()
+            words = self.words
         words[self.FIRST + count] = found[0] << self.SHIFT | found[1]
         words[self.COUNT] = count + 1  # only now the record counts
 
     def records(self) -> list[tuple[int, int]]:
+        self._map_file()  # the consumer may have made it longer
         mask = (1 << self.SHIFT) - 1
         entered = self.words[self.FIRST : self.FIRST + self.words[self.COUNT]]
         return [(record >> self.SHIFT, record & mask) for record in entered]
@@ -85,8 +101,9 @@ class Tally(Words):
     The producer's messages come in order, so that a gap is messages that are missing.
     """
 
-    HAND, NEXT, TORN, MISSING, DOUBLED = range(2, 7)
-    SIZE = 7
+    HAND, NEXT, TORN, MISSING, DOUBLED = range(3, 8)
+    SIZE = 8
+    MOVED = (NEXT, TORN, DOUBLED)
 
     def enter(self, message: bytes) -> None:
         words = self.words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import signal
@@ -11,16 +12,16 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # python -I leaves it off the path
 
+from crew import until
 from families import FAMILIES
 
 FIGURES: list[str] = []
-WAIT_LIMIT_S = 30
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -85,16 +86,46 @@ def address(family: Any, new_address: Callable[[Any], str]) -> str:
 
 def sleeps_in_queue(pid: int) -> bool:
     """Whether the process sleeps inside a call that sends or receives."""
-    read = lambda what: (Path(f"/proc/{pid}") / what).read_text().split() or ["?"]  # noqa: E731
+
+    def first_word(name: str) -> str:
+        with contextlib.suppress(OSError):  # it has ended
+            return (Path(f"/proc/{pid}") / name).read_text().partition(" ")[0]
+        return ""
+
     # x86-64, then arm64 and riscv64
     calls = {"242", "243", "69", "70"} | {"182", "183", "188", "189"}
-    return read("wchan")[0] in {"wq_sleep", "do_msgrcv", "do_msgsnd"} or read("syscall")[0] in calls
+    sleeps = first_word("wchan") in {"wq_sleep", "do_msgrcv", "do_msgsnd"}
+    return sleeps or first_word("syscall") in calls
+
+
+def import_all() -> None:
+    """Import every module of the packages, also those that they import only when one is needed.
+
+    For a script that gives up its rights: the packages may be installed where it cannot read then.
+    """
+    import importlib
+    import pkgutil
+
+    for family in FAMILIES.values():
+        package = family.module
+        for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(found.name)
+
+
+def become(user: int) -> None:
+    """Go on as another user."""
+    import_all()
+    try:
+        os.setuid(user)
+    except OSError as error:
+        skip(f"no right to become another user: {error.strerror}")
 
 
 def drop_capabilities() -> None:
     """Go on as an ordinary user would, whoever started the tests; keep the user id."""
     import ctypes
 
+    import_all()
     libc = ctypes.CDLL(None, use_errno=True)
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
     if libc.capset(header, (ctypes.c_uint32 * 6)()) != 0:
@@ -124,15 +155,21 @@ def refusal(call: Any) -> str:
 
 
 def ready() -> None:
-    """Tell the test that the script is about to do what it is for."""
-    print("ready", flush=True)
+    """Tell the test that the script is about to do what it is for, and when that was."""
+    print("ready", time.monotonic(), flush=True)
+
+
+def skip(reason: str) -> NoReturn:
+    """End the script, and skip the test."""
+    print("skip", reason, flush=True)
+    sys.exit()
 
 
 # What every script begins with.
-SHARED = (drop_capabilities, fill, refusal, ready)
+SHARED = (import_all, become, drop_capabilities, fill, refusal, ready, skip)
 PRELUDE = (
     "import gc, os, queue, resource, signal, sys, threading, time\n"
-    "from typing import Any\n"
+    "from typing import Any, NoReturn\n"
     f"sys.path.insert(0, {str(Path(__file__).resolve().parent)!r})\n"
     "from families import FAMILIES, Posix, SysV\n\n"
     + "\n\n".join(inspect.getsource(function) for function in SHARED)
@@ -158,17 +195,26 @@ class Script:
     def until_ready(self) -> None:
         """Return when it has called ready()."""
         assert self.process.stdout is not None
-        if self.process.stdout.readline() != "ready\n":
+        word, _, rest = self.process.stdout.readline().partition(" ")
+        if word == "skip":
+            pytest.skip(rest.strip())
+        if word != "ready":
             self.result()
             raise AssertionError("the script ended without calling ready()")
+        self.ready_at = float(rest)
+
+    def is_asleep(self) -> bool:
+        """Whether it sleeps inside a queue."""
+        return sleeps_in_queue(self.pid)
 
     def until_asleep(self) -> None:
         """Return when it sleeps inside a queue."""
-        end = time.monotonic() + WAIT_LIMIT_S
-        while not sleeps_in_queue(self.pid):
+
+        def sleeps_or_fails() -> bool:
             assert self.process.poll() is None, self.result()
-            assert time.monotonic() < end, f"does not sleep in a queue after {WAIT_LIMIT_S} s"
-            time.sleep(0.001)
+            return self.is_asleep()
+
+        until(sleeps_or_fails, "the script sleeps in a queue")
 
     def result(self, limit: float = 120) -> list[str]:
         """Wait for the end, and return the words of the last line that it printed."""
@@ -182,8 +228,10 @@ class Script:
         self._errors.seek(0)
         code = self.process.returncode
         assert code == 0, f"exit {code}\n{out}\n{self._errors.read()}"
-        lines = out.splitlines() or [""]
-        return lines[-1].split()
+        *_, last = out.splitlines() or [""]
+        if last.startswith("skip "):
+            pytest.skip(last.removeprefix("skip "))
+        return last.split()
 
     def end(self) -> None:
         self.process.kill()
@@ -200,7 +248,7 @@ def call_in_process(tmp_path: Path) -> Iterator[Callable[[str, Any, str], Script
 
     def call(code: str, family: Any, address: str) -> Script:
         path = tmp_path / f"script{len(started)}.py"
-        path.write_text(PRELUDE + textwrap.dedent(code))
+        path.write_text(PRELUDE + textwrap.dedent(code), encoding="utf-8")
         started.append(Script(path, family, address))
         started[-1].until_ready()
         return started[-1]

@@ -20,7 +20,16 @@ import accounts
 from messages import END, HEAD, build
 
 PROGRAM = Path(__file__).resolve().with_name("worker.py")
-PATIENCE = 60.0  # seconds without a message after which something must be wrong
+PATIENCE = 60.0  # seconds without any progress after which something must be wrong
+LOOK_S = 0.004  # between two looks at the accounts, at most
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Return once the condition holds; fail with what was awaited if it does not come to hold."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, f"after {PATIENCE:.0f} s still not so: {what}"
+        time.sleep(0.001)
 
 
 @dataclass
@@ -53,6 +62,10 @@ class Worker:
 
     def has_failed(self) -> bool:
         return self.process is not None and self.process.poll() not in (None, 0)
+
+    def moved(self) -> int:
+        """Return how many messages it and its predecessors have moved."""
+        return self.account.moved()
 
     def end(self) -> None:
         if self.process is not None:
@@ -104,34 +117,26 @@ class Crew:
 
     def _command(self, role: str, path: Path, *rest: object) -> list[str]:
         place = (role, self.family.name, self.address, str(path))
-        return [sys.executable, "-I", str(PROGRAM), *place, *(str(each) for each in rest if each)]
+        return [sys.executable, "-I", str(PROGRAM), *place, *map(str, rest)]
 
-    def add_producer(self, messages: int, ways: str = "put", lie: str = "") -> None:
+    def add_producer(self, ways: str = "put", lie: str = "", limit: int = 0) -> None:
+        """Add one that puts that many messages, or if 0 as many as it can until it is stopped."""
         number = len(self.producers) + 1
         path = self.folder / f"{self.family.name}-producer-{number}"
         account = accounts.Sent(path, accounts.Sent.SIZE)
-        command = self._command("produce", path, number, str(messages), ways, lie)
+        command = self._command("produce", path, ways, lie, number, limit)
         self.producers.append(Worker(command, account, self.errors))
 
-    def add_consumer(self, messages: int, ways: str = "get", lie: str = "") -> None:
-        """Add one that keeps every message in mind, or only counts if there is no end of them."""
+    def add_consumer(self, ways: str = "get", lie: str = "", kind: Any = accounts.Log) -> None:
+        """Add one that keeps every message in mind, or that only counts with a Tally."""
         path = self.folder / f"{self.family.name}-consumer-{len(self.consumers) + 1}"
-        account: accounts.Log | accounts.Tally
-        if messages:
-            account = accounts.Log.make(path, messages)
-        else:
-            account = accounts.Tally(path, accounts.Tally.SIZE)
-        kind = type(account).__name__
-        command = self._command("consume", path, kind, str(messages), ways, lie)
+        account = kind(path, kind.SIZE)
+        command = self._command("consume", path, ways, lie, kind.__name__)
         self.consumers.append(Worker(command, account, self.errors))
 
     def start(self) -> None:
         for worker in self.workers:
             worker.start()
-
-    def progress(self) -> list[int]:
-        """Return numbers that change whenever a message moves."""
-        return [sum(worker.account.words[3:5]) for worker in self.workers]
 
     def check_health(self, *workers: Worker) -> None:
         """Fail if one has ended by itself that should not."""
@@ -140,25 +145,36 @@ class Crew:
                 self.errors.seek(0)
                 raise AssertionError(f"{worker.command} failed:\n{self.errors.read()}")
 
-    def moved(self) -> int:
-        """Return how many messages the consumers have entered."""
-        return sum(worker.account.words[accounts.Log.COUNT] for worker in self.consumers)
+    def harm(self, fault: Callable[[Worker], None], times: int, every: int) -> None:
+        """Do it to every worker so many times, in random order and at random moments of its work.
 
-    def harm(self, fault: Callable[[Worker], None], every: int) -> None:
-        """Do it to a random worker, at random moments, until all is put.
-
-        That many messages move in between on average, however fast or slow the machine is.
+        The worker's account decides when it is due: it has moved that many messages on average since
+        the fault before. So there are as many faults on a slow machine as on a fast one. At the end
+        all must be at work, which those that were harmed last have to show.
         """
-        stuck = StuckCheck(self)
-        due = random.randrange(2 * every)
-        while any(worker.is_running() for worker in self.producers):
-            time.sleep(random.uniform(0, 0.004))
+        for _ in range(times):
+            for worker in random.sample(self.workers, len(self.workers)):
+                self._until_moved(worker, random.randrange(1, 2 * every))
+                fault(worker)
+        for worker in self.workers:
+            self._until_moved(worker, 1)
+
+    def _until_moved(self, worker: Worker, messages: int) -> None:
+        """Return once the worker is at work and has moved that many messages more."""
+        stuck = StuckCheck([worker])
+        due = worker.moved() + messages
+        while worker.moved() < due or not worker.is_at_work():
+            time.sleep(random.uniform(0, LOOK_S))
             stuck.look()
             self.check_health(*self.workers)
-            at_work = [worker for worker in self.workers if worker.is_at_work()]
-            if at_work and self.moved() >= due:
-                fault(random.choice(at_work))
-                due = self.moved() + random.randrange(2 * every)
+
+    def until_put(self) -> None:
+        """Return once every producer has put all that it has to."""
+        stuck = StuckCheck(self.workers)
+        while any(worker.is_running() for worker in self.producers):
+            time.sleep(LOOK_S)
+            stuck.look()
+            self.check_health(*self.workers)
         self.check_health(*self.producers)
 
     def kill_and_replace(self, worker: Worker) -> None:
@@ -167,7 +183,7 @@ class Crew:
 
     def stop(self) -> None:
         """Have the producers end, if they have not, and then the consumers."""
-        stuck = StuckCheck(self)
+        stuck = StuckCheck(self.workers)
         for workers in self.producers, self.consumers:
             for worker in workers:
                 worker.account.words[worker.account.STOP] = 1
@@ -193,15 +209,15 @@ class Crew:
 
 
 class StuckCheck:
-    """Fails when no message has moved for too long."""
+    """Fails when none of these workers has moved a message for too long."""
 
-    def __init__(self, crew: Crew) -> None:
-        self._crew = crew
+    def __init__(self, workers: list[Worker]) -> None:
+        self._workers = workers
         self._last: list[int] = []
         self._moved = time.monotonic()
 
     def look(self) -> None:
-        progress, now = self._crew.progress(), time.monotonic()
+        progress, now = [worker.moved() for worker in self._workers], time.monotonic()
         if progress != self._last:
             self._last, self._moved = progress, now
         elif now - self._moved > PATIENCE:
@@ -243,17 +259,18 @@ class Result:
         assert self.missing <= self.allowed, self
 
 
-def count(crew: Crew, messages: int) -> Result:
-    """Compare what the consumers entered with what the producers said; messages is each one's."""
-    result = Result(messages * len(crew.producers), kills=crew.kills, left=len(crew.left()))
-    times = {number: bytearray(messages) for number in range(1, len(crew.producers) + 1)}
+def count(crew: Crew) -> Result:
+    """Compare what the consumers entered with what the producers said."""
+    put = {number: worker.moved() for number, worker in enumerate(crew.producers, 1)}
+    result = Result(sum(put.values()), kills=crew.kills, left=len(crew.left()))
+    times = {number: bytearray(messages) for number, messages in put.items()}
     for consumer in crew.consumers:
         result.torn += consumer.account.words[accounts.Log.TORN]
         result.allowed += consumer.in_hand
         result.received += consumer.account.words[accounts.Log.COUNT]
         enter(consumer.account.records(), times, result)
     for number, producer in enumerate(crew.producers, 1):
-        assert producer.account.words[accounts.Sent.DONE] == messages, producer.command
+        assert not producer.account.take_from_hand(), producer.command
         hands = set(itertools.chain(*producer.hands))
         result.in_hands += len(hands)
         result.of_them_put += sum(times[number][sequence] > 0 for sequence in hands)

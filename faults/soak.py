@@ -142,8 +142,8 @@ def final_count(crew: Crew, watch: Watch) -> Count:
 
 
 def enlist(crew: Crew) -> None:
-    crew.add_producer(0, "put,timed,polled,many")
-    crew.add_consumer(0, "get,timed,polled,receive,into,many")
+    crew.add_producer("put,timed,polled,many")
+    crew.add_consumer("get,timed,polled,receive,into,many", kind=Tally)
     crew.start()
 
 
@@ -157,7 +157,7 @@ class Soak:
     def __init__(self, crews: list[Crew], minutes: float, kill_every: float) -> None:
         self.crews = crews
         self.watches = [Watch(crew) for crew in crews]
-        self.checks = [StuckCheck(crew) for crew in crews]
+        self.checks = [StuckCheck(crew.workers) for crew in crews]
         self.started = time.monotonic()
         self.end = self.started + minutes * 60
         self.kill_every = kill_every

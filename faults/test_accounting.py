@@ -9,15 +9,17 @@ from messages import build, read
 
 
 def run_liar(family, address, folder, lie):
-    """Have one producer and one consumer at work, one of whom lies."""
+    """Have one producer and one consumer move 2000 messages; one of them lies."""
     puts = lie in ("double", "swap")
     with Crew(family, address, folder) as crew:
-        crew.add_producer(2000, lie=lie if puts else "")
-        crew.add_consumer(4000, lie="" if puts else lie)
+        crew.add_producer(lie=lie if puts else "", limit=2000)
+        crew.add_consumer(lie="" if puts else lie)
         crew.start()
-        crew.harm(lambda worker: None, 1000)
+        crew.until_put()
         crew.stop()
-        return count(crew, 2000)
+        result = count(crew)
+        assert result.messages == 2000
+        return result
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def test_the_account_of_a_producer_holds_what_was_in_its_hand(tmp_path):
 
 
 def test_a_log_survives_its_process_and_counts_whole_records(tmp_path):
-    log = Log.make(tmp_path / "log", 10)
+    log = Log(tmp_path / "log", Log.SIZE)
     log.enter(build(1, 0))
     log.words[Log.FIRST + 1] = 99  # written, and killed before it was counted
     other = Log(tmp_path / "log")
@@ -74,6 +76,17 @@ def test_a_log_survives_its_process_and_counts_whole_records(tmp_path):
     assert log.records() == [(1, 0), (2, 5)]
     log.close()
     other.close()
+
+
+def test_a_log_grows_under_the_eyes_of_who_watches_it(tmp_path):
+    watched = Log(tmp_path / "log", Log.FIRST + 1)
+    log = Log(tmp_path / "log")
+    for sequence in range(20):
+        log.enter(build(1, sequence))
+        assert watched.moved() == sequence + 1
+    assert watched.records() == [(1, sequence) for sequence in range(20)]
+    log.close()
+    watched.close()
 
 
 def test_a_tally_tells_missing_doubled_and_torn_apart(tmp_path):

@@ -56,7 +56,7 @@ def test_writers_get_full_in_time_and_a_new_reader_finds_all(
         "for a timeout of 0.5 s"
     )
     assert min(waited) >= 0.5
-    assert max(waited) < 5
+    assert max(waited) < 30  # not for ever; how late a busy machine is, is not ours to say
     reader = family.open(address)
     assert [reader.get_nowait() for _ in range(took)] == [(n, "x" * 100) for n in range(took)]
     with pytest.raises(queue.Empty):
@@ -71,7 +71,7 @@ def test_writers_that_wait_for_ever_go_on_once_a_new_reader_comes(
     took = fill(shared, lambda number: (number, "x" * 100))
     writer = call_in_process(WRITER.replace(", timeout=0.5", ""), family, address)
     writer.until_asleep()
-    got = [shared.get(timeout=10) for _ in range(took + 1)]
+    got = [shared.get(timeout=60) for _ in range(took + 1)]
     assert got == [(n, "x" * 100) for n in range(took)] + ["late" * 50]
     writer.result()
 

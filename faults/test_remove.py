@@ -4,6 +4,7 @@ import queue
 import time
 
 import pytest
+from crew import until
 from families import Posix, SysV
 
 CALLERS = 6
@@ -20,8 +21,8 @@ CALL = """
         print(names[0], time.monotonic())
     queue_.close() if family is not SysV else queue_.detach()
 """
-BLOCKED_GETS = ["queue_.get()", "queue_.get(timeout=60)", "queue_.get(True, 7)"]
-BLOCKED_PUTS = ["queue_.put('x' * 50)", "queue_.put('x' * 50, timeout=60)"]
+BLOCKED_GETS = ["queue_.get()", "queue_.get(timeout=600)", "queue_.get(True, 7)"]
+BLOCKED_PUTS = ["queue_.put('x' * 50)", "queue_.put('x' * 50, timeout=600)"]
 
 
 @pytest.fixture
@@ -52,12 +53,12 @@ def start_callers(call_in_process, family, address, calls):
 
 
 def check_all_refused(callers, started, figures):
-    """Everybody must be told, and soon."""
+    """Everybody must be told, long before the timeouts pass."""
     ends = [caller.result() for caller in callers]
     latest = max(float(when) for _, when in ends) - started
     figures(f"{len(callers)} callers told within {latest * 1000:.1f} ms")
     assert [error for error, _ in ends] == ["INVALID_DESCRIPTOR"] * len(callers)
-    assert latest < 5
+    assert latest < 60
 
 
 @pytest.mark.parametrize("calls", [BLOCKED_GETS, BLOCKED_PUTS], ids=["get", "put"])
@@ -92,14 +93,21 @@ def test_a_new_sysv_queue_of_the_same_key_is_none_of_the_callers_business(
 
 
 def test_a_sysv_queue_removed_at_work_is_told_to_everybody(call_in_process, sysv, figures):
-    """Nobody sleeps here: the calls run into the removal at any moment."""
-    _, address = sysv
+    """The calls run into the removal at any moment of their work."""
+    made, address = sysv
     work = CALL.format(call="[queue_.{} for _ in iter(int, 1)]")
     callers = [
         call_in_process(work.replace("{}", call), SysV, address)
         for call in ("put('x' * 20)", "get()") * (CALLERS // 2)
     ]
-    time.sleep(0.2)
+    unseen = {caller.pid for caller in callers}
+
+    def all_work():
+        seen = made.stat()
+        unseen.difference_update([seen.last_put_pid, seen.last_get_pid])
+        return not unseen
+
+    until(all_work, "each process has put or got something")
     started = time.monotonic()
     SysV.remove(address)
     check_all_refused(callers, started, figures)
@@ -109,11 +117,10 @@ def test_handles_of_an_unlinked_posix_queue_live_on(call_in_process, posix, figu
     made, address = posix
     callers = start_callers(call_in_process, Posix, address, BLOCKED_GETS[:1])
     made.unlink()
-    time.sleep(0.1)
     for caller in callers:
-        assert caller.process.poll() is None, "unlink() ended a wait"
+        caller.until_asleep()  # it fails if the wait has ended
     for number in range(CALLERS):
-        made.put(f"message{number}", timeout=30)
+        made.put(f"message{number}", timeout=60)
     got = sorted(caller.result()[0] for caller in callers)
     assert got == [f"message{number}" for number in range(CALLERS)]
     figures(f"{CALLERS} callers received {len(got)} messages through the unlinked queue")

@@ -1,11 +1,11 @@
 """A producer or a consumer: a process of its own that is told an address and an account.
 
-    worker.py produce FAMILY ADDRESS ACCOUNT NUMBER LIMIT WAYS [LIE]
-    worker.py consume FAMILY ADDRESS ACCOUNT KIND LIMIT WAYS [LIE]
+    worker.py produce FAMILY ADDRESS ACCOUNT WAYS LIE NUMBER LIMIT
+    worker.py consume FAMILY ADDRESS ACCOUNT WAYS LIE KIND
 
-NUMBER is the producer's, LIMIT how many messages it has to put (0: until told to stop), KIND the
-kind of account (Log or Tally), WAYS the calls to use, each for a while ("put,many"). A LIE is
-what a broken queue might do, to see that it is noticed.
+WAYS are the calls to use, each for a while ("put,many"). A LIE is what a broken queue might do, to
+see that it is noticed; it is empty elsewhere. NUMBER is the producer's, LIMIT how many messages it
+has to put (0: until told to stop), KIND the kind of account (Log or Tally).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import ctypes
 import itertools
 import os
 import queue
+import random
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -93,8 +94,9 @@ GETS: dict[str, tuple[int, Callable[[Any], list[bytes]]]] = {
 
 
 def in_turn(table: dict[str, Any], names: str) -> Iterator[Any]:
-    """Yield the named entries, each BEFORE_CHANGE times, for ever."""
-    for name in itertools.cycle(names.split(",")):
+    """Yield the named entries, each BEFORE_CHANGE times, for ever, beginning with any of them."""
+    order = random.sample(names.split(","), names.count(",") + 1)
+    for name in itertools.cycle(order):
         yield from itertools.repeat(table[name], BEFORE_CHANGE)
 
 
@@ -165,23 +167,23 @@ class Lying:
 # ----------------------------------------------------------------------------------- the program
 
 
-def die_with_parent() -> None:
-    """Have the kernel kill this process when whoever watches it is gone."""
+def die_with(watcher: int) -> None:
+    """Have the kernel kill this process when its parent, who watches it, is gone."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() == 1:
+    if os.getppid() != watcher:
         sys.exit("the parent is gone already")
 
 
-def main(role: str, family: str, address: str, path: str, *rest: str) -> None:
-    die_with_parent()
+def main(role: str, family: str, address: str, path: str, ways: str, lie: str, *rest: str) -> None:
+    account: Any = accounts.Sent(path) if role == "produce" else getattr(accounts, rest[0])(path)
+    die_with(account.words[account.WATCHER])
     module = FAMILIES[family].module
     queue_ = FAMILIES[family].open(address, serializer=module.RawSerializer)
-    what, limit, ways, *lies = rest
-    lying = Lying(queue_, lies[0]) if lies else queue_
-    account: Any = accounts.Sent(path) if role == "produce" else getattr(accounts, what)(path)
+    lying = Lying(queue_, lie) if lie else queue_
     account.words[account.PID] = os.getpid()
     if role == "produce":
-        produce(lying, account, int(what), int(limit), ways)
+        number, limit = map(int, rest)
+        produce(lying, account, number, limit, ways)
     else:
         consume(lying, account, ways)
     FAMILIES[family].let_go(queue_)

@@ -8,8 +8,11 @@
 | `targets.py` | atheris makes arguments, payloads and sequences of calls out of bytes, led by the coverage of the Python; only documented exceptions may come out |
 
 The time is shared equally. An example that fails is printed in its shortest form by Hypothesis; an
-input that fails is kept by libFuzzer, and its path printed. The exit status is 1 after a finding. Where
-atheris cannot be installed, its half goes to the state machines.
+input that fails is kept by libFuzzer, and its path printed: `targets.py PATH` runs it again. The exit
+status is 1 after a finding. Where atheris cannot be installed, its half goes to the state machines.
+
+Every run prints its seed. `--seed N` makes the same choices again in the same order; how far it comes
+depends on the machine. A state machine that fails prints the seed with which it fails at once.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ import argparse
 import importlib.util
 import os
 import re
+import secrets
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,14 +38,14 @@ STUCK_S = 30  # an input that takes longer is a finding
 RSS_MIB = 1500
 
 
-def run_machines(seconds: float) -> int:
+def run_machines(seconds: float, seed: int) -> int:
     """Run the state machines; return how many findings there are."""
     import machine
 
     findings = 0
     start = time.monotonic()
     try:
-        machine.run(seconds)
+        machine.run(seconds, seed)
     except Exception:
         traceback.print_exc()
         findings = 1
@@ -51,10 +56,11 @@ def run_machines(seconds: float) -> int:
     return findings
 
 
-def run_targets(seconds: float) -> int:
+def run_targets(seconds: float, seed: int) -> int:
     """Run atheris in a process of its own, which a crash ends; return its findings."""
     corpus = tempfile.mkdtemp(prefix="fuzz-corpus-")
     options = [
+        f"-seed={seed}",
         f"-max_total_time={max(1, round(seconds))}",
         f"-timeout={STUCK_S}",
         f"-rss_limit_mb={RSS_MIB}",
@@ -70,9 +76,6 @@ def run_targets(seconds: float) -> int:
     executed = re.search(r"stat::number_of_executed_units: *(\d+)", ended.stdout)
     reached = re.findall(r"cov: (\d+)", ended.stdout)
     findings = int(ended.returncode != 0)
-    if findings:
-        print(ended.stdout[-6000:])
-        print(f"atheris: see {corpus}, exit status {ended.returncode}")
     counts = f"{int(executed[1]):,} executions" if executed else "an unknown number of executions"
     kept = sum(1 for _ in os.scandir(corpus))
     print(
@@ -80,20 +83,28 @@ def run_targets(seconds: float) -> int:
         f"{findings} findings",
         flush=True,
     )
+    if findings:
+        print(ended.stdout[-6000:])
+        print(f"atheris: see {corpus}, exit status {ended.returncode}", flush=True)
+    else:
+        shutil.rmtree(corpus)
     return findings
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=SHORT_MINUTES)
-    seconds = 60 * parser.parse_args().minutes
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(2**31), metavar="N")
+    options = parser.parse_args()
+    seconds, seed = 60 * options.minutes, max(1, options.seed)  # 0 is no seed to libFuzzer
+    print(f"fuzz: --minutes {options.minutes} --seed {seed}", flush=True)
     findings = 0
     if importlib.util.find_spec("atheris"):
         seconds /= 2
-        findings += run_targets(seconds)
+        findings += run_targets(seconds, seed)
     else:
-        print("atheris: not installed, no coverage-guided part")
-    findings += run_machines(seconds)
+        print("atheris: not installed, no coverage-guided part", flush=True)
+    findings += run_machines(seconds, seed)
     print(f"fuzz: {findings} findings")
     return 1 if findings else 0
 

@@ -354,6 +354,8 @@ def one_input(raw: bytes) -> None:
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.chdir(Path(sys.argv[-1]))  # what it finds is written into its corpus
+    corpus = Path(sys.argv[-1])
+    if corpus.is_dir():  # what is found is written into it; else it is an input to run again
+        os.chdir(corpus)
     atheris.Setup(sys.argv, one_input)
     atheris.Fuzz()
