@@ -22,4 +22,6 @@ class PatientListener(QueueListener):
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(usage=__doc__).error("this is a module for other programs to import")
+    parser = argparse.ArgumentParser(usage=f"import log_patient\n\n{__doc__}")
+    parser.parse_args()
+    parser.error("this is a module for other programs to import")
