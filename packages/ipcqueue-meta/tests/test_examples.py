@@ -86,8 +86,8 @@ def test_a_name_that_no_queue_can_have_is_a_wrong_argument(program, tmp_path):
 
 
 def needed(program):
-    """Return the modules of distributions that a program imports, which it does in a try block."""
-    imports = " ".join(re.findall(r"^ +(?:from|import) .*", program.read_text(), re.MULTILINE))
+    """Return the modules that a program imports and that Python does not bring."""
+    imports = " ".join(re.findall(r"^ *(?:from|import) .*", program.read_text(), re.MULTILINE))
     return [m for m in ("ipcqueue", "posixmq", "sysvmq", "trio", "rich") if m in imports]
 
 
