@@ -11,10 +11,13 @@ interpreters that are told a queue name and a key, nothing else:
 
 Midway one worker is killed with a document in its hand. In the end all counts are compared with a
 direct count, and the exit status is 1 when anything is amiss.
+
+Example: python demo/run.py (or nox -s demo, which installs what this needs)
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import queue
 import re
@@ -26,14 +29,17 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.progress import track
+try:
+    from rich.progress import track
 
-from ipcqueue import posixmq, sysvmq
+    from ipcqueue import posixmq, sysvmq
+except ImportError as error:
+    sys.exit(f"{error}; pip install rich, and ipcqueue as the section Install of README.md says")
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -52,12 +58,19 @@ PARTS_TO_SEND = 12_000  # a second or two of work, however many documents there 
 # take less than twice the room of their text, so those of all workers fit into its usual 16384
 # bytes, and no put there ever has to wait.
 PART_BYTES = 2000
-PATIENCE = 20.0  # seconds without a report after which something must be wrong
+# So many looks in a row that find nothing are a failure. The looks are counted, not the seconds:
+# this program may have been stopped (Ctrl-Z, fg), or had to wait for the processor.
+LOOKS = 120
+LOOK_S = 1.0  # how long a look waits
 
 COORDINATOR = 1  # System V message types: 1 is for this program,
 FIRST_NUMBER = 2  # the others are the numbers of the requests
 ORDINARY, URGENT = 0, 1  # POSIX priorities
 URGENT_EVERY = 10  # the job queue holds 10, so when it is first filled the urgent one is put last
+
+
+class DemoError(Exception):
+    """What keeps the demo from its end. The text says what it is."""
 
 
 @dataclass
@@ -193,7 +206,7 @@ class Coordinator:
                 self.kill(pid)
                 self.lost.append(request)
                 return request
-            self.mail.put(request.next_part(), msg_type=request.number, timeout=PATIENCE)
+            self.wait(self.mail.put, request.next_part(), msg_type=request.number)
             self.messages += 1
             if request.is_counted:
                 self.finished.append(request)
@@ -201,11 +214,25 @@ class Coordinator:
 
     def receive(self) -> tuple[Request, int]:
         """Take in one report, and return its request and the worker's process id."""
-        number, pid, words = self.mail.get(msg_type=COORDINATOR, timeout=PATIENCE)
+        number, pid, words = self.wait(self.mail.get, msg_type=COORDINATOR)
         self.messages += 1
         request = self.requests[number]
         request.add(words)
         return request, pid
+
+    def wait(self, call: Callable[..., Any], *item: Any, **choice: int) -> Any:
+        """Get, put or see a worker end: none takes long while the workers are at work."""
+        for _ in range(LOOKS):
+            with suppress(queue.Empty, queue.Full, subprocess.TimeoutExpired):
+                return call(*item, timeout=LOOK_S, **choice)
+            self.check_workers()
+        raise DemoError(f"nothing came from the workers in {LOOKS} looks, though they are alive")
+
+    def check_workers(self) -> None:
+        """Fail if a worker has ended by an error, or was killed by somebody else."""
+        for pid, worker in self.workers.items():
+            if pid != self.victim and worker.poll():
+                raise DemoError(f"worker {pid} ended with exit status {worker.returncode}")
 
     def start_worker(self) -> None:
         """Start a fresh interpreter in a session of its own, where Ctrl-C does not reach it."""
@@ -234,9 +261,9 @@ class Coordinator:
         """Let the workers end by themselves, the killed one aside."""
         for pid in self.workers:
             if pid != self.victim:
-                self.jobs.put(None, timeout=PATIENCE)
+                self.wait(self.jobs.put, None)
         for worker in self.workers.values():
-            worker.wait(PATIENCE)
+            self.wait(worker.wait)
 
     def kill_workers(self) -> None:
         """Leave no worker behind, whatever happened."""
@@ -342,6 +369,7 @@ def check_queues_are_gone(name: str, key: int) -> bool:
 
 def main() -> int:
     """Run the demo and return its exit status."""
+    argparse.ArgumentParser(usage=f"%(prog)s\n\n{__doc__}").parse_args()
     # A request to end, or a terminal that closes, should clean up just as Ctrl-C does.
     for number in signal.SIGTERM, signal.SIGHUP:
         signal.signal(number, lambda number, _: sys.exit(128 + number))
@@ -359,8 +387,8 @@ def main() -> int:
     except KeyboardInterrupt:
         print("interrupted")
         return 130
-    except (queue.Empty, queue.Full):
-        print(f"FAILED to hear from any worker for {PATIENCE:.0f} s")
+    except (DemoError, posixmq.QueueError, sysvmq.QueueError) as error:
+        print("FAILED", error)
         passed = False
     return 0 if check_queues_are_gone(name, key) and passed else 1
 

@@ -1,5 +1,9 @@
-"""One loop for a queue and for signals: python event_loop.py /jobs"""
+"""Wait in one loop for a POSIX queue and for signals: print each job until SIGTERM comes.
 
+Example: python event_loop.py /jobs
+"""
+
+import argparse
 import contextlib
 import json
 import queue
@@ -8,15 +12,18 @@ import signal
 import socket
 import sys
 
-from ipcqueue import posixmq
+try:
+    from ipcqueue import posixmq
+except ImportError as error:
+    sys.exit(f"{error}; the section Install of ipcqueue's README says how to install it")
 
 
-def main(name):
+def main(jobs):
     signals, wakeup = socket.socketpair()
     wakeup.setblocking(False)
     signal.set_wakeup_fd(wakeup.fileno())
     signal.signal(signal.SIGTERM, lambda number, frame: None)
-    with posixmq.Queue(name, serializer=json) as jobs, selectors.DefaultSelector() as selector:
+    with jobs, selectors.DefaultSelector() as selector:
         selector.register(jobs, selectors.EVENT_READ)
         selector.register(signals, selectors.EVENT_READ)
         print("ready", flush=True)
@@ -30,4 +37,10 @@ def main(name):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(usage=f"%(prog)s NAME\n\n{__doc__}")
+    parser.add_argument("NAME", help="the name of a POSIX queue")
+    try:
+        jobs = posixmq.Queue(parser.parse_args().NAME, serializer=json)
+    except posixmq.QueueError as error:
+        parser.error(str(error))
+    main(jobs)

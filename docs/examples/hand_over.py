@@ -1,8 +1,16 @@
-"""Give queues to processes that multiprocessing starts: python hand_over.py"""
+"""Give queues to processes that multiprocessing starts: jobs go to them, squares come back.
 
+Example: python hand_over.py
+"""
+
+import argparse
 import multiprocessing
+import sys
 
-from ipcqueue import posixmq
+try:
+    from ipcqueue import posixmq
+except ImportError as error:
+    sys.exit(f"{error}; the section Install of ipcqueue's README says how to install it")
 
 
 def square(jobs, results):
@@ -11,6 +19,7 @@ def square(jobs, results):
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(usage=f"%(prog)s\n\n{__doc__}").parse_args()
     context = multiprocessing.get_context("spawn")
     with posixmq.Queue.anonymous() as jobs, posixmq.Queue.anonymous() as results:
         workers = [context.Process(target=square, args=(jobs, results)) for _ in range(2)]

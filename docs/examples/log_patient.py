@@ -1,5 +1,9 @@
-"""A handler and a listener that wait where those of the standard library give up."""
+"""A handler and a listener that wait where those of the standard library give up.
 
+Example: from log_patient import PatientHandler, PatientListener
+"""
+
+import argparse
 from logging.handlers import QueueHandler, QueueListener
 
 
@@ -15,3 +19,9 @@ class PatientListener(QueueListener):
 
     def enqueue_sentinel(self):
         self.queue.put(self._sentinel)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(usage=f"import log_patient\n\n{__doc__}")
+    parser.parse_args()
+    parser.error("this is a module for other programs to import")

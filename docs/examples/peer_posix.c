@@ -1,4 +1,5 @@
 /* Answer what comes through one POSIX queue on another one, until an empty message comes.
+   Both queues must exist already.
 
    cc -o peer_posix peer_posix.c -lrt
    ./peer_posix /questions /answers */
@@ -16,8 +17,13 @@ main(int argc, char **argv)
     ssize_t size;
     int number;
 
-    if (argc != 3) {
-        fprintf(stderr, "usage: %s QUESTIONS ANSWERS\n", argv[0]);
+    if (argc != 3 || argv[1][0] != '/' || argv[2][0] != '/') {
+        fprintf(stderr,
+                "usage: %s QUESTIONS ANSWERS\n\n"
+                "Answer what comes through one POSIX queue on another one, until an empty\n"
+                "message comes. Both queues must exist already.\n\n"
+                "Example: %s /questions /answers\n",
+                argv[0], argv[0]);
         return 2;
     }
     mqd_t questions = mq_open(argv[1], O_RDONLY);

@@ -12,8 +12,11 @@ import pytest
 
 from ipcqueue import posixmq
 
-DOCS = Path(__file__).parents[3] / "docs"
+ROOT = Path(__file__).parents[3]
+DOCS = ROOT / "docs"
 EXAMPLES = DOCS / "examples"
+PROGRAMS = sorted([*EXAMPLES.glob("*.py"), *ROOT.glob("demo/*.py")])
+WITHOUT_ARGUMENTS = {"executor.py", "hand_over.py", "run.py"}
 
 pytestmark = pytest.mark.skipif(not EXAMPLES.exists(), reason="no docs/examples: not a clone")
 
@@ -25,6 +28,85 @@ def test_every_example_is_shown_by_a_page_and_every_page_shows_what_exists():
     there = {path.name for path in EXAMPLES.iterdir() if path.is_file()}
     assert set(shown) == there
     assert set(included) <= there
+
+
+# What this environment lacks must not matter here, so trio and rich are never the real ones.
+WITH_MODULES = """
+import runpy, sys
+from unittest.mock import Mock
+program, hidden = sys.argv[1:3]
+for name in "trio", "rich", "rich.progress":
+    sys.modules[name] = Mock()
+for name in hidden.split():
+    sys.modules[name] = None
+sys.argv = [program, *sys.argv[3:]]
+runpy.run_path(program, run_name="__main__")
+"""
+
+
+def run_program(program, *args, hidden=""):
+    """Run a program of Python, as if the hidden modules were not installed."""
+    command = [sys.executable, "-I", "-c", WITH_MODULES, str(program), hidden, *args]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def check_usage(process):
+    """What it is for and how it is called, with an example, and not a word more."""
+    assert (process.returncode, process.stdout) == (2, "")
+    assert "usage: " in process.stderr
+    assert "Example: " in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
+def test_a_program_that_is_called_wrongly_says_how_to_call_it(program):
+    check_usage(run_program(program, "--wrong"))
+    if program.name not in WITHOUT_ARGUMENTS:
+        check_usage(run_program(program))
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
+def test_a_program_can_be_asked_how_to_call_it(program):
+    process = run_program(program, "--help")
+    assert (process.returncode, process.stderr) == (0, "")
+    assert process.stdout.startswith("usage: ")
+    assert "Example: " in process.stdout
+
+
+@pytest.mark.parametrize(
+    "program",
+    [path for path in PROGRAMS if ' help="the name of ' in path.read_text()],
+    ids=lambda program: program.name,
+)
+def test_a_name_that_no_queue_can_have_is_a_wrong_argument(program, tmp_path):
+    others = {"log_server.py": [str(tmp_path / "all.log")], "worker.py": ["1"]}
+    process = run_program(program, "no-slash", *others.get(program.name, []))
+    check_usage(process)
+    assert "error: [Errno 22] name must be a slash followed by" in process.stderr
+
+
+def needed(program):
+    """Return the modules that a program imports and that Python does not bring."""
+    imports = " ".join(re.findall(r"^ *(?:from|import) .*", program.read_text(), re.MULTILINE))
+    return [m for m in ("ipcqueue", "posixmq", "sysvmq", "trio", "rich") if m in imports]
+
+
+@pytest.mark.parametrize(
+    ("program", "module"),
+    [
+        pytest.param(program, module, id=f"{program.name}-{module}")
+        for program in PROGRAMS
+        for module in needed(program)
+    ],
+)
+def test_a_program_says_what_to_install(program, module):
+    process = run_program(program, hidden=f"{module} {module}.progress")  # as rich.progress
+    assert (process.returncode, process.stdout) == (1, "")
+    (line,) = process.stderr.splitlines()
+    assert module in line
+    assert "section Install of" in line
+    if module in ("trio", "rich"):
+        assert f"pip install {module}" in line
 
 
 def test_workers_log_through_the_server(name, start, run, until, tmp_path):
@@ -66,7 +148,11 @@ def test_the_patient_ones_lose_nothing_where_the_others_do(name, run):
         def emit(self, record):
             kept.append(record.getMessage())
 
-    q = posixmq.Queue(sys.argv[1], maxsize=2)
+    class Unhurried(posixmq.Queue):
+        def put(self, record, timeout=None):  # a second may be too short on a busy machine
+            super().put(record, timeout=timeout and 60 * timeout)
+
+    q = Unhurried(sys.argv[1], maxsize=2)
     listener = PatientListener(q, Keep())
     logger = logging.getLogger("patient")
     logger.setLevel(logging.INFO)
@@ -77,8 +163,9 @@ def test_the_patient_ones_lose_nothing_where_the_others_do(name, run):
     listener.stop()
     assert kept == [str(number) for number in range(500)], len(kept)
 
-    start = time.monotonic()
     logging.raiseExceptions = False
+    logger.handlers[0].queue = posixmq.Queue(sys.argv[1])
+    start = time.monotonic()
     for number in range(3):
         logger.info("nobody listens")
     assert 1 <= time.monotonic() - start < 20

@@ -54,6 +54,16 @@ def put_with(q, item, number):
     q.put(item, **{option: number})
 
 
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["one", "two"]])
+@pytest.mark.parametrize("program", ["peer_posix", "peer_sysv"])
+def test_c_says_how_it_is_called(compiled, program, arguments):
+    command = [compiled(program), *arguments]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (process.returncode, process.stdout) == (2, "")
+    assert "usage: " in process.stderr
+    assert "Example: " in process.stderr
+
+
 @pytest.mark.parametrize(
     "data",
     [b"x", b"bytes", b"\x00\xff\x00 zero bytes within", bytes(range(256)), "žluť".encode()],
