@@ -126,6 +126,21 @@ def producer_works(quick: bool) -> list[Work]:
     ]
 
 
+def fanout_works(quick: bool) -> list[Work]:
+    return [
+        Work(
+            f"fanout-{people}",
+            "fanout",
+            f"one producer, {people} consumer{'s' * (people > 1)}, 64 bytes raw",
+            "fanout",
+            "spinning",
+            people=people,
+            x=people,
+        )
+        for people in ((8,) if quick else (1, 2, 4, 8))
+    ]
+
+
 def batch_works() -> list[Work]:
     remark = "memory: what Python had allocated at most, a message, while a batch was at hand"
     return [
@@ -191,6 +206,7 @@ def all_works(quick: bool) -> list[Work]:
         *asyncio_works(),
         *worker_works(quick),
         *producer_works(quick),
+        *fanout_works(quick),
         *batch_works(),
         *size_works(quick),
         *timeout_works(quick),

@@ -24,6 +24,7 @@ AXES = {
     "workers": "waiting workers",
     "paced": "waiting workers",
     "producers": "producers",
+    "fanout": "consumers",
     "batches": "messages a call",
 }
 TITLES = {
@@ -32,6 +33,7 @@ TITLES = {
     "paced": "waiting workers, 64 bytes raw, one message at a time: latency",
     "batches": "one-way stream in batches, 64 bytes raw",
     "producers": "producers and one consumer, 64 bytes raw",
+    "fanout": "one producer and consumers, 64 bytes raw",
 }
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "ipcqueue",

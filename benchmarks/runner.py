@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contenders import CHANNELS
+from contenders import CHANNELS, Channel
 from plan import Work
 
 HERE = Path(__file__).resolve().parent
@@ -29,6 +29,13 @@ class Contender:
     title: str
     family: str
     kind: str  # floor, bound, ours, peer
+    channel: str = ""  # its adapter in contenders.py, where that has another id
+    site: str = ""  # the folder that holds the build to import, where it is not the installed one
+    environment: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def adapter(self) -> type[Channel]:
+        return CHANNELS[self.channel or self.id]
 
 
 @dataclass
@@ -84,10 +91,10 @@ def floors_of(work: Work) -> list[Contender]:
 
 def refusal(work: Work, contender: Contender) -> str | None:
     """Why this contender cannot do this work at all."""
-    channel = CHANNELS[contender.id]
+    channel = contender.adapter
     if work.test in ("timeout", "ready") and not channel.timeouts:
         return "get has no timeout"
-    if work.test in ("workers", "paced") and work.people > 1 and not channel.many_readers:
+    if work.test in ("workers", "paced", "fanout") and work.people > 1 and not channel.many_readers:
         return "one reader only"
     if work.test == "stream" and work.people > 1 and not channel.many_writers:
         return "one writer only"
@@ -96,7 +103,7 @@ def refusal(work: Work, contender: Contender) -> str | None:
 
 def left_out(work: Work, contender: Contender) -> bool:
     """Whether another row says the same already."""
-    channel = CHANNELS[contender.id]
+    channel = contender.adapter
     if work.test == "batch":
         return not channel.batches
     if channel.batches > 1:
@@ -141,6 +148,8 @@ class Runner:
         task = {
             **ids,
             "contender": contender.id,
+            "channel": contender.channel or contender.id,
+            "site": contender.site,
             "test": work.test,
             "count": count,
             "size": work.size,
@@ -167,12 +176,16 @@ class Runner:
         on_c = contender.id.startswith("c-")
         command = self._floor_command if on_c else self._python_command
         try:
-            return self._answer(self._run(command(contender, work, count, ids)))
+            return self._answer(
+                self._run(command(contender, work, count, ids), dict(contender.environment))
+            )
         except BaseException:
             self._remove_leftovers(ids)
             raise
 
-    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+    def _run(
+        self, command: list[str], environment: dict[str, str]
+    ) -> subprocess.CompletedProcess[str]:
         """Run in a session of its own, which dies whole when the time is over or we are stopped."""
         process = subprocess.Popen(
             command,
@@ -180,7 +193,7 @@ class Runner:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            env={**os.environ, "TMPDIR": str(self.tools.scratch)},
+            env={**os.environ, "TMPDIR": str(self.tools.scratch), **environment},
         )
         try:
             out, err = process.communicate(timeout=TIME_LIMIT_S)
@@ -208,7 +221,7 @@ class Runner:
         if contender.id.startswith("ipcqueue"):
             code += f"; import sys; sys.path.insert(0, {str(self.tools.original)!r})"
         if contender is not BARE:
-            code += f"; {CHANNELS[contender.id].code}"
+            code += f"; {contender.adapter.code}"
         errors = self.tools.scratch / "errors"
         to_file = (os.POSIX_SPAWN_OPEN, 2, errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         command = [sys.executable, "-I", "-c", code]
@@ -232,7 +245,7 @@ class Runner:
         outcome.missing.update({key: words for key, words in reasons.items() if words})
         return [EVERYONE[key] for key, words in reasons.items() if not words]
 
-    def _once(self, contender: Contender, work: Work, count: int) -> Sample:
+    def once(self, contender: Contender, work: Work, count: int) -> Sample:
         if work.test == "import":
             return self._import_sample(contender)
         try:
@@ -243,9 +256,9 @@ class Runner:
             time.sleep(0.5)  # the kernel's room for queues is shared: try once more
             return self.sample(contender, work, count)
 
-    def _pilot(self, contender: Contender, work: Work, budget: float) -> int:
+    def pilot(self, contender: Contender, work: Work, budget: float) -> int:
         """How many messages fill a sample."""
-        first = self._once(contender, work, work.pilot)
+        first = self.once(contender, work, work.pilot)
         least = 3 if work.test == "timeout" else 100
         return int(min(500_000, max(least, budget / (work.item_time or max(first["wall"], 1e-7)))))
 
@@ -262,7 +275,7 @@ class Runner:
         for contender in self.contenders(work, wanted, outcome):
             step(contender.title)
             try:
-                counts[contender] = self._pilot(contender, work, budget)
+                counts[contender] = self.pilot(contender, work, budget)
                 outcome.samples[contender.id] = []
             except RuntimeError as error:
                 outcome.missing[contender.id] = str(error)
@@ -276,7 +289,7 @@ class Runner:
 
     def _append(self, outcome: Outcome, contender: Contender, count: int) -> None:
         try:
-            sample: Sample | None = self._once(contender, outcome.work, count)
+            sample: Sample | None = self.once(contender, outcome.work, count)
         except RuntimeError as error:
             sample = None
             outcome.missing[contender.id] = f"some rounds failed: {error}"

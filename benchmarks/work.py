@@ -157,6 +157,29 @@ def stream(channels: list[Channel], task: Task, item: Any) -> Result:
     return result(wall, cpu, task["count"])
 
 
+def receiver_body(ready: Callable[[], int], _: int, channel: Channel) -> None:
+    get = channel.receiver()
+    ready()
+    while True:
+        get()
+
+
+def fanout(channels: list[Channel], task: Task, item: Any) -> Result:
+    """One way, from one producer to several consumers; the first tenth warms up."""
+    people = People(task["people"], receiver_body, channels[0])
+    put = channels[0].sender()
+    people.begin()
+    for _ in repeat(None, task["count"] // 10 + 10):
+        put(item)
+    wall, cpu = time.perf_counter(), people.cpu() + time.process_time()
+    for _ in repeat(None, task["count"]):
+        put(item)
+    wall = time.perf_counter() - wall
+    cpu = people.cpu() + time.process_time() - cpu
+    people.stop()
+    return result(wall, cpu, task["count"])
+
+
 def batch_sender_body(ready: Callable[[], int], _: int, channel: Channel, items: Any) -> None:
     send = channel.batch_sender(items)
     ready()
@@ -337,7 +360,7 @@ def loop_only(task: Task) -> Result:
 TESTS: dict[str, Callable[[list[Channel], Task, Any], Result]] = {
     test.__name__: test
     for test in (
-        *(pair, ready, pingpong, stream, batch, workers, paced, timeout),
+        *(pair, ready, pingpong, stream, fanout, batch, workers, paced, timeout),
         *(async_pingpong, async_stream),
     )
 }
@@ -348,7 +371,7 @@ TESTS: dict[str, Callable[[list[Channel], Task, Any], Result]] = {
 
 def make_channels(task: Task) -> list[Channel]:
     return [
-        CHANNELS[task["contender"]](
+        CHANNELS[task["channel"]](
             Spec(
                 name=f"{task['name']}-{index}",
                 key=task["key"] + index,
@@ -357,11 +380,19 @@ def make_channels(task: Task) -> list[Channel]:
                 size=task["size"],
                 pickled=task["pickled"],
                 depth=task["depth"],
-                sender_binds=task["test"] in ("workers", "paced"),
+                sender_binds=task["test"] in ("workers", "paced", "fanout"),
             )
         )
         for index in range(2 if task["test"].endswith("pingpong") else 1)
     ]
+
+
+def check_site(site: str) -> None:
+    """Make sure that ours came from the folder asked for."""
+    for name in ("posixmq", "sysvmq"):
+        module = sys.modules.get(name)
+        if site and module and Path(str(module.__file__)).parents[1] != Path(site):
+            raise ImportError(f"{name} is not in {site}")
 
 
 def run(task: Task) -> Result:
@@ -369,7 +400,10 @@ def run(task: Task) -> Result:
         return pickle_only(task)
     if task["contender"].startswith("loop-"):
         return loop_only(task)
+    if task["site"]:
+        sys.path.insert(0, task["site"])
     channels = make_channels(task)
+    check_site(task["site"])
     item = ITEM if task["pickled"] else bytes(task["size"])
     try:
         return TESTS[task["test"]](channels, task, item)
