@@ -29,7 +29,7 @@ class Contender:
     title: str
     family: str
     kind: str  # floor, bound, ours, peer
-    channel: str = ""  # its adapter in contenders.py, where that has another id
+    channel: str = ""  # its adapter in contenders, where that has another id
     site: str = ""  # the folder that holds the build to import, where it is not the installed one
     environment: tuple[tuple[str, str], ...] = ()
 
