@@ -23,11 +23,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from figures import quartiles
 from loops import Loops
+from members import MEMBERS, Contender, left_out
 from plan import Work, all_works
-from report import quartiles, text_table
 from run import choose, stop
-from runner import MEMBERS, Contender, Runner, Sample, Tools, left_out
+from runner import Runner, Sample, Tools
+from tables import text_table
 
 HERE = Path(__file__).resolve().parent
 WORKS = ("pair", "pingpong", "stream", "workers", "producers", "fanout")

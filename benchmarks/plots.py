@@ -10,8 +10,9 @@ from typing import Any
 import matplotlib
 
 matplotlib.use("svg")
+from figures import Row, make_rows
 from matplotlib import pyplot, ticker
-from report import Row, make_rows, short, unit_of
+from report import short, unit_of
 from runner import Outcome
 
 COLOURS = {"ours": "#d1495b", "floor": "#8d99ae", "bound": "#8d99ae", "peer": "#30638e"}

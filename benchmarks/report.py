@@ -1,21 +1,20 @@
-"""Turns samples into medians, quartiles and ratios, and these into tables and JSON."""
+"""Turns the figures into tables and JSON."""
 
 from __future__ import annotations
 
 import json
-import os
-import platform
 import statistics
-import sys
-import time
 from collections import defaultdict
-from dataclasses import asdict, dataclass
-from importlib import metadata
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from facts import facts_words
+from figures import Row, against, make_rows, middle_ratio
+from members import EVERYONE, MEMBERS, base_of
 from plan import TARGETS, Work
-from runner import EVERYONE, MEMBERS, Contender, Outcome, Sample, base_of
+from runner import Outcome
+from tables import markdown_table, text_table
 
 HEADINGS = (
     *("contender", "median", "quartiles", "to the base"),
@@ -35,70 +34,6 @@ same family of queues (POSIX for contenders that use neither); the base is named
 is that of all processes taking part unless the table says otherwise. POSIX queues hold 10 messages,
 and so do the others that can be told to; System V queues are bounded by bytes (kernel.msgmnb),
 pipes, SimpleQueue among them, by their buffer."""
-
-
-@dataclass(frozen=True)
-class Row:
-    contender: Contender
-    median: float
-    low: float
-    high: float
-    ratio: float | None
-    over: float | None  # the same as a difference
-    cpu: float
-    cpu_ratio: float | None
-    memory: float | None  # bytes, where it was looked at
-
-
-# Figures
-
-
-def quartiles(values: list[float]) -> tuple[float, float]:
-    if len(values) < 2:
-        return values[0], values[0]
-    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
-    return low, high
-
-
-def against(
-    samples: list[Sample | None], base: list[Sample | None], key: str
-) -> list[tuple[float, float]]:
-    """The figures of every round in which both have one."""
-    pairs = zip(samples, base, strict=False)
-    return [(one[key], two[key]) for one, two in pairs if one and two and two[key] > 0]
-
-
-def middle_ratio(pairs: list[tuple[float, float]]) -> float | None:
-    return statistics.median(one / two for one, two in pairs) if pairs else None
-
-
-def make_row(outcome: Outcome, contender: Contender, samples: list[Sample | None]) -> Row | None:
-    walls = [sample["wall"] for sample in samples if sample]
-    if not walls:
-        return None
-    base = outcome.samples.get(base_of(outcome.work.base, contender), [])
-    pairs = against(samples, base, "wall")
-    return Row(
-        contender,
-        statistics.median(walls),
-        *quartiles(walls),
-        middle_ratio(pairs),
-        statistics.median(one - two for one, two in pairs) if pairs else None,
-        statistics.median(sample["cpu"] for sample in samples if sample),
-        middle_ratio(against(samples, base, "cpu")),
-        middle_memory(samples),
-    )
-
-
-def middle_memory(samples: list[Sample | None]) -> float | None:
-    found = [sample["memory"] for sample in samples if sample and "memory" in sample]
-    return statistics.median(found) if found else None
-
-
-def make_rows(outcome: Outcome) -> list[Row]:
-    """The rows of a work, fastest first."""
-    rows = (make_row(outcome, EVERYONE[key], values) for key, values in outcome.samples.items())
-    return sorted((row for row in rows if row), key=lambda row: row.median)
 
 
 # Words
@@ -167,23 +102,6 @@ def cells(rows: list[Row], work: Work) -> list[list[str]]:
     ]
 
 
-def text_table(headings: tuple[str, ...], body: list[list[str]]) -> str:
-    lines = [list(headings), *body]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
-
-
-def markdown_table(headings: tuple[str, ...], body: list[list[str]]) -> str:
-    rule = ["---"] + ["---:"] * (len(headings) - 1)
-    return "\n".join("| " + " | ".join(line) + " |" for line in [list(headings), rule, *body])
-
-
 # Parts of the report
 
 
@@ -224,47 +142,6 @@ def missing_words(outcomes: list[Outcome]) -> list[str]:
         f"{title}: {reason} ({', '.join(ids) if title in measured else 'everywhere'})"
         for (title, reason), ids in works.items()
     ]
-
-
-def versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in ("posixmq", "sysvmq", "posix_ipc", "sysv_ipc", "faster-fifo", "pyzmq"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
-
-
-def facts() -> dict[str, Any]:
-    """Where and when this was measured."""
-    return {
-        "date": time.strftime("%Y-%m-%d %H:%M %z"),
-        "processor": processor(),
-        "usable processors": len(os.sched_getaffinity(0)),
-        "kernel": platform.release(),
-        "free threading": not getattr(sys, "_is_gil_enabled", lambda: True)(),
-        "versions": versions(),
-        "load at start": os.getloadavg()[0],
-    }
-
-
-def facts_words(where: dict[str, Any]) -> str:
-    named = ", ".join(f"{name} {number}" for name, number in where["versions"].items())
-    words = (
-        f"{where['date']}; {where['usable processors']} x {where['processor']}, "
-        f"Linux {where['kernel']}; load {where['load at start']:.2f} at the start; {named}"
-    )
-    if where["load at start"] > where["usable processors"] / 2:
-        words += "\n\nThe machine was busy with other work: trust the ratios of CPU time alone."
-    return words
 
 
 def write_tables(outcomes: list[Outcome], where: dict[str, Any], folder: Path) -> str:

@@ -22,9 +22,11 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 import report
+from facts import facts
+from members import MEMBERS
 from plan import Work, all_works
 from progress import Progress
-from runner import MEMBERS, Outcome, Runner, Tools
+from runner import Outcome, Runner, Tools
 
 ORIGINAL = "ipcqueue==0.9.7"
 PUBLISHED = HERE.parent / "docs" / "benchmarks"
@@ -164,7 +166,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, stop)
     start = time.monotonic()
     works = [work for work in all_works(options.quick) if work.group in options.only]
-    where = report.facts()
+    where = facts()
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         outcomes = measure(works, options, Runner(make_tools(Path(scratch), options)))
     where["load at end"] = os.getloadavg()[0]
