@@ -10,10 +10,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+VERSIONED = (
+    *("posixmq", "sysvmq", "posix_ipc", "sysv_ipc", "faster-fifo", "cloudtoid-interprocess"),
+    *("zeroq", "kickmsg", "pyzmq", "redis"),
+)
+
 
 def versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
-    for name in ("posixmq", "sysvmq", "posix_ipc", "sysv_ipc", "faster-fifo", "pyzmq"):
+    for name in VERSIONED:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -1,8 +1,4 @@
-"""Busy loops: processes that keep the processors busy beside a measurement.
-
-The kernel ends them when the benchmark ends, however that ends: each asks for SIGKILL at the death of
-its parent (PR_SET_PDEATHSIG).
-"""
+"""Busy loops: processes that keep the processors busy beside a measurement."""
 
 from __future__ import annotations
 
@@ -10,9 +6,10 @@ import os
 import subprocess
 import sys
 
+from parent import end_with_parent
+
 LOOP = """
-import ctypes, os, sys
-ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
+import os, sys
 os.nice(int(sys.argv[1]))
 print(flush=True)
 while os.getppid() == int(sys.argv[2]):
@@ -22,7 +19,7 @@ while os.getppid() == int(sys.argv[2]):
 
 
 class Loops:
-    """So many busy loops of this niceness, while a with block runs."""
+    """So many busy loops of this niceness, while a with block runs. The kernel ends them with us."""
 
     def __init__(self, count: int, nice: int = 0) -> None:
         self._count, self._nice = count, nice
@@ -44,7 +41,7 @@ class Loops:
 
     def _start(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-I", "-S", "-c", LOOP, str(self._nice), str(os.getpid())]
-        return subprocess.Popen(command, stdout=subprocess.PIPE)
+        return subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=end_with_parent)
 
     @staticmethod
     def _wait_until_busy(process: subprocess.Popen[bytes]) -> None:

@@ -23,6 +23,7 @@ class Contender:
         return CHANNELS[self.channel or self.id]
 
 
+FILLING = ("stream", "batch", "fanout", "workers")  # works whose senders must wait for room
 FAMILIES = {"posix": "POSIX", "sysv": "System V"}
 FLOORS = [
     Contender(f"c-{family}-{mode}", f"C, {words}, {mode}", family, "floor")
@@ -71,9 +72,15 @@ def refusal(work: Work, contender: Contender) -> str | None:
     if work.test in ("timeout", "ready") and not channel.timeouts:
         return "get has no timeout"
     if work.test in ("workers", "paced", "fanout") and work.people > 1 and not channel.many_readers:
-        return "one reader only"
+        return channel.one_reader
     if work.test == "stream" and work.people > 1 and not channel.many_writers:
         return "one writer only"
+    if work.test in FILLING and channel.no_wait_for_room:
+        return channel.no_wait_for_room
+    if work.pickled and channel.one_size:
+        return "all messages of one size"
+    if work.size > channel.largest:
+        return f"messages of at most {channel.largest:,} bytes"
     return None
 
 

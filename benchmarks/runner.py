@@ -92,6 +92,8 @@ class Runner:
     def _remove_leftovers(self, ids: Any) -> None:
         if isinstance(self.tools.floor, Path):
             subprocess.run([self.tools.floor, "remove", ids["name"], str(ids["key"])], check=False)
+        for path in Path("/dev/shm").glob(f"*{ids['name'][1:]}*"):  # of rings
+            path.unlink(missing_ok=True)
 
     def sample(self, contender: Contender, work: Work, count: int) -> Sample:
         """Raises RuntimeError with the reason when there is no figure."""
@@ -177,7 +179,7 @@ class Runner:
         try:
             return self.sample(contender, work, count)
         except RuntimeError as error:
-            if "cannot be imported" in str(error):
+            if str(error).startswith(("cannot be imported", "not available")):
                 raise
             time.sleep(0.5)  # the kernel's room for queues is shared: try once more
             return self.sample(contender, work, count)

@@ -19,7 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from contenders import CHANNELS, Channel, Spec
+from contenders import CHANNELS, Channel, Spec, Unavailable
 from plan import ITEM
 from works import TESTS, TIME_LIMIT_S, Result, Task, result
 
@@ -98,6 +98,8 @@ def main() -> None:
         answer: dict[str, Any] = dict(run(json.loads(sys.argv[1])))
     except ImportError as error:
         answer = {"error": f"cannot be imported: {type(error).__name__}: {error}"}
+    except Unavailable as error:
+        answer = {"error": f"not available: {error}"}
     except Exception as error:
         answer = {"error": f"{type(error).__name__}: {error}"}
     print(json.dumps(answer), flush=True)

@@ -7,8 +7,8 @@ Queues that have a name are opened again by it, as unrelated processes would.
 
 from __future__ import annotations
 
-from .brokers import ZeroMQ
-from .channel import Channel, Spec, fork
+from .brokers import Redis, ZeroMQ
+from .channel import Channel, Spec, Unavailable, fork
 from .kernel_queues import OriginalPosix, OriginalSysV, PosixIpc, SysVIpc
 from .ours import (
     AsyncPosixMQ,
@@ -20,11 +20,11 @@ from .ours import (
     SysVMany,
     SysVMQ,
 )
-from .rings import FasterFifo
-from .sockets import AsyncStreams
+from .rings import Cloudtoid, FasterFifo, KickMsg, ZeroQ
+from .sockets import AsyncStreams, DatagramSocket, PacketPipe, SequencedSocket
 from .standard_library import MPPipe, MPQueue, MPSimpleQueue
 
-__all__ = ["CHANNELS", "Channel", "Spec", "fork"]
+__all__ = ["CHANNELS", "Channel", "Spec", "Unavailable", "fork"]
 
 CHANNELS: dict[str, type[Channel]] = {
     channel.id: channel
@@ -45,7 +45,14 @@ CHANNELS: dict[str, type[Channel]] = {
         MPQueue,
         MPSimpleQueue,
         MPPipe,
+        PacketPipe,
+        DatagramSocket,
+        SequencedSocket,
         FasterFifo,
+        Cloudtoid,
+        ZeroQ,
+        KickMsg,
         ZeroMQ,
+        Redis,
     )
 }

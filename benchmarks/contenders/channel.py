@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 import queue
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +32,22 @@ class Spec:
         return max(MESSAGE_SIZE, self.size)
 
 
+class Unavailable(Exception):
+    """What a contender needs is not there."""
+
+
+def pickling(spec: Spec, put: Callable[[bytes], Any]) -> Callable[[Any], Any]:
+    """Let a put of bytes take the items of this work."""
+    dumps = pickle.dumps
+    return (lambda item: put(dumps(item))) if spec.pickled else put
+
+
+def unpickling(spec: Spec, get: Callable[[], Any]) -> Callable[[], Any]:
+    """Let a get of bytes return the items of this work."""
+    loads = pickle.loads
+    return (lambda: loads(get())) if spec.pickled else get
+
+
 class Channel:
     id = ""
     title = ""
@@ -38,13 +55,19 @@ class Channel:
     code = ""  # the import a program needs; empty where another contender has it already
     ours = False
     many_readers = True
+    one_reader = "one reader only"  # why, where that is so
     many_writers = True
     timeouts = True
+    threads = True  # one receiver serves many threads
+    no_wait_for_room = ""  # why works that fill the channel are not for it
+    one_size = False  # all of its messages are of one size
+    largest = 2**62  # bytes a message
     batches = 0  # takes part in the works of batches: 1, or 2 in those alone
     asynchronous = False  # its senders and receivers are awaited, in works of their own
     own_depth = False  # has a default depth of its own that differs from 10 messages
     empty: tuple[type[BaseException], ...] = (queue.Empty,)
 
+    servers: tuple[int, ...] = ()  # processes whose CPU time counts
     open: Callable[[], Any]  # where every process opens the channel by its name
 
     def __init__(self, spec: Spec) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from contenders import Channel, fork
 
-from .people import People, Result, Task, result
+from .people import People, Result, Task, own_cpu, result
 
 WARM_UP = 4  # messages a worker, before the clock runs: those that adapt have adapted by then
 
@@ -49,12 +49,12 @@ def pingpong(channels: list[Channel], task: Task, item: Any) -> Result:
     people.begin()
     put(item)
     get()
-    wall, cpu = time.perf_counter(), people.cpu() + time.process_time()
+    wall, cpu = time.perf_counter(), people.cpu() + own_cpu(channels)
     for _ in repeat(None, task["count"]):
         put(item)
         get()
     wall = time.perf_counter() - wall
-    cpu = people.cpu() + time.process_time() - cpu
+    cpu = people.cpu() + own_cpu(channels) - cpu
     people.stop()
     return result(wall, cpu, task["count"])
 
@@ -66,11 +66,11 @@ def stream(channels: list[Channel], task: Task, item: Any) -> Result:
     people.begin()
     for _ in repeat(None, task["count"] // 10 + 10):
         get()
-    wall, cpu = time.perf_counter(), people.cpu() + time.process_time()
+    wall, cpu = time.perf_counter(), people.cpu() + own_cpu(channels)
     for _ in repeat(None, task["count"]):
         get()
     wall = time.perf_counter() - wall
-    cpu = people.cpu() + time.process_time() - cpu
+    cpu = people.cpu() + own_cpu(channels) - cpu
     people.stop()
     return result(wall, cpu, task["count"])
 
@@ -89,11 +89,11 @@ def fanout(channels: list[Channel], task: Task, item: Any) -> Result:
     people.begin()
     for _ in repeat(None, task["count"] // 10 + 10):
         put(item)
-    wall, cpu = time.perf_counter(), people.cpu() + time.process_time()
+    wall, cpu = time.perf_counter(), people.cpu() + own_cpu(channels)
     for _ in repeat(None, task["count"]):
         put(item)
     wall = time.perf_counter() - wall
-    cpu = people.cpu() + time.process_time() - cpu
+    cpu = people.cpu() + own_cpu(channels) - cpu
     people.stop()
     return result(wall, cpu, task["count"])
 
@@ -111,10 +111,10 @@ def batch(channels: list[Channel], task: Task, item: Any) -> Result:
     receive = channels[0].batch_receiver(task["batch"])
     people.begin()
     take(receive, task["count"] // 10 + 10)
-    wall, cpu = time.perf_counter(), people.cpu() + time.process_time()
+    wall, cpu = time.perf_counter(), people.cpu() + own_cpu(channels)
     count = take(receive, task["count"])
     wall = time.perf_counter() - wall
-    cpu = people.cpu() + time.process_time() - cpu
+    cpu = people.cpu() + own_cpu(channels) - cpu
     tracemalloc.start()
     receive()
     before, _ = tracemalloc.get_traced_memory()
