@@ -23,7 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from figures import quartiles
+from figures import quartiles, slowest_tenth
 from loops import Loops
 from members import MEMBERS, Contender, left_out
 from plan import Work, all_works
@@ -33,7 +33,16 @@ from tables import text_table
 
 HERE = Path(__file__).resolve().parent
 WORKS = ("pair", "pingpong", "stream", "workers", "producers", "fanout")
-MORE = ("asyncio", "batches", "paced", "sizes", "timeouts")
+MORE = (
+    "asyncio",
+    "batches",
+    "paced",
+    "pace",
+    "growth-threads",
+    "growth-tasks",
+    "sizes",
+    "timeouts",
+)
 HEADINGS = (
     *("work", "kind", "old µs", "new µs", "new / old", "quartiles"),
     *("old p90", "new p90", "of p90", "CPU"),
@@ -132,20 +141,14 @@ class Comparison:
         return statistics.median(new[key] / max(old[key], 1e-9) for old, new in self.pairs)
 
 
-def slowest_tenth(values: list[float]) -> float:
-    """Return the 90th percentile."""
-    if len(values) < 2:
-        return values[0]
-    return statistics.quantiles(values, n=10, method="inclusive")[-1]
-
-
 def compare(options: argparse.Namespace, runner: Runner, loops: int) -> list[Comparison]:
     """Measure everything beside so many loops; an interrupt ends it after what is finished."""
     comparisons = [
         Comparison(work, builds(options, member), member)
         for work in works_of(options)
         for member in MEMBERS
-        if member.kind == "ours" and member.id.partition(".")[0].partition("-")[0] in options.kinds
+        if member.kind == "ours" and not member.environment
+        if member.id.partition(".")[0].partition("-")[0] in options.kinds
         if not left_out(work, member)
     ]
     try:

@@ -15,6 +15,7 @@ class Row:
     median: float
     low: float
     high: float
+    slow: float  # the 90th percentile
     ratio: float | None
     over: float | None  # the same as a difference
     cpu: float
@@ -27,6 +28,13 @@ def quartiles(values: list[float]) -> tuple[float, float]:
         return values[0], values[0]
     low, _, high = statistics.quantiles(values, n=4, method="inclusive")
     return low, high
+
+
+def slowest_tenth(values: list[float]) -> float:
+    """Return the 90th percentile."""
+    if len(values) < 2:
+        return values[0]
+    return statistics.quantiles(values, n=10, method="inclusive")[-1]
 
 
 def against(
@@ -51,6 +59,7 @@ def make_row(outcome: Outcome, contender: Contender, samples: list[Sample | None
         contender,
         statistics.median(walls),
         *quartiles(walls),
+        slowest_tenth(walls),
         middle_ratio(pairs),
         statistics.median(one - two for one, two in pairs) if pairs else None,
         statistics.median(sample["cpu"] for sample in samples if sample),

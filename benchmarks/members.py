@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from contenders import CHANNELS, Channel
 from plan import Work
@@ -44,20 +44,37 @@ MEMBERS = [
     Contender(channel.id, channel.title, channel.family, "ours" if channel.ours else "peer")
     for channel in CHANNELS.values()
 ]
+VARIANTS = [
+    replace(
+        one,
+        id=f"{one.id}-spin0",
+        title=f"{one.id}, {one.id.upper()}_SPIN_US=0",
+        channel=one.id,
+        environment=((f"{one.id.upper()}_SPIN_US", "0"),),
+    )
+    for one in MEMBERS
+    if one.id in ("posixmq", "sysvmq")
+]
+MEMBERS += VARIANTS
+PLAIN = {"posix": "posix_ipc", "sysv": "sysv_ipc"}  # the plain binding of each family
 EVERYONE = {one.id: one for one in [*FLOORS, *BOUNDS, *LOOPS, PICKLE, BARE, *MEMBERS]}
 
 
 def base_of(base: str, contender: Contender) -> str:
     """The id that this contender's ratio refers to: the base in its own family."""
     family = "sysv" if contender.family == "sysv" else "posix"
-    if base == "bare":
-        return "bare"
+    if base in ("bare", "none"):
+        return base
+    if base == "plain":
+        return PLAIN[family]
     return f"{base}-{family}" if base in ("bound", "loop") else f"c-{family}-{base}"
 
 
 def floors_of(work: Work) -> list[Contender]:
     if work.test == "import":
         return [BARE]
+    if work.base in ("plain", "none"):
+        return []
     if work.test == "timeout":
         return [FLOORS[0]]
     if work.test in ("pair", "ready"):
@@ -77,6 +94,8 @@ def refusal(work: Work, contender: Contender) -> str | None:
         return "one writer only"
     if work.test in FILLING and channel.no_wait_for_room:
         return channel.no_wait_for_room
+    if work.test.endswith("growth") and not channel.threads:
+        return "one receiver cannot wait in several threads or tasks"
     if work.pickled and channel.one_size:
         return "all messages of one size"
     if work.size > channel.largest:
@@ -87,6 +106,10 @@ def refusal(work: Work, contender: Contender) -> str | None:
 def left_out(work: Work, contender: Contender) -> bool:
     """Whether another row says the same already."""
     channel = contender.adapter
+    if contender.environment and not work.variants:
+        return True
+    if work.base == "plain" and not (channel.ours or contender.id in PLAIN.values()):
+        return True
     if work.test == "batch":
         return not channel.batches
     if channel.batches > 1:

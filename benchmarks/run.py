@@ -134,6 +134,8 @@ def rounds_of(work: Work, options: argparse.Namespace) -> int:
         return int(options.rounds) * (4 if work.test == "import" else 1)
     if work.test == "import":
         return 10 if options.quick else 40
+    if work.loops or work.base == "plain":
+        return 5 if options.quick else 20
     return 3 if options.quick else 7
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from loops import Loops
 from members import (
     BARE,
     EVERYONE,
@@ -84,6 +85,7 @@ class Runner:
             "pickled": work.pickled,
             "depth": work.depth,
             "wait": work.wait,
+            "seconds": work.seconds,
             "scratch": str(self.tools.scratch),
             "original": str(self.tools.original),
         }
@@ -114,13 +116,17 @@ class Runner:
     def _run(
         self, command: list[str], environment: dict[str, str]
     ) -> subprocess.CompletedProcess[str]:
-        """Run in a session of its own, which dies whole when the time is over or we are stopped."""
+        """Run in a process group of its own, which dies whole when the time is over or we are stopped.
+
+        The session stays ours: where the scheduler groups processes by session (autogroup), busy
+        loops of another session would take no time from the sample's.
+        """
         process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            start_new_session=True,
+            process_group=0,
             env={**os.environ, "TMPDIR": str(self.tools.scratch), **environment},
         )
         try:
@@ -187,8 +193,9 @@ class Runner:
     def pilot(self, contender: Contender, work: Work, budget: float) -> int:
         """How many messages fill a sample."""
         first = self.once(contender, work, work.pilot)
-        least = 3 if work.test == "timeout" else 100
-        return int(min(500_000, max(least, budget / (work.item_time or max(first["wall"], 1e-7)))))
+        return int(
+            min(500_000, max(work.least, budget / (work.item_time or max(first["wall"], 1e-7))))
+        )
 
     def run(
         self,
@@ -199,7 +206,20 @@ class Runner:
         step: Callable[[str], None],
     ) -> Outcome:
         outcome = Outcome(work)
-        counts = {}
+        with Loops(work.loops, work.nice):
+            self._measure(outcome, wanted, rounds, budget, step)
+        add_bounds(outcome)
+        return outcome
+
+    def _measure(
+        self,
+        outcome: Outcome,
+        wanted: set[str],
+        rounds: int,
+        budget: float,
+        step: Callable[[str], None],
+    ) -> None:
+        work, counts = outcome.work, {}
         for contender in self.contenders(work, wanted, outcome):
             step(contender.title)
             try:
@@ -212,8 +232,6 @@ class Runner:
             for contender in order[turn % len(order) :] + order[: turn % len(order)]:
                 step(contender.title)
                 self._append(outcome, contender, counts[contender])
-        add_bounds(outcome)
-        return outcome
 
     def _append(self, outcome: Outcome, contender: Contender, count: int) -> None:
         try:

@@ -63,7 +63,7 @@ def make_channels(task: Task) -> list[Channel]:
                 sender_binds=task["test"] in ("workers", "paced", "fanout"),
             )
         )
-        for index in range(2 if task["test"].endswith("pingpong") else 1)
+        for index in range(2 if task["test"].endswith(("pingpong", "growth")) else 1)
     ]
 
 

@@ -73,6 +73,7 @@ class AsyncStreams(Channel):
 
     id, title = "asyncio streams", "asyncio streams, Unix sockets, length + bytes"
     asynchronous = True
+    threads = False
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)

@@ -11,7 +11,7 @@ from typing import Any
 
 from contenders import Channel, fork
 
-from .people import People, Result, Task, own_cpu, result
+from .people import People, Result, Task, laps, own_cpu, result
 
 WARM_UP = 4  # messages a worker, before the clock runs: those that adapt have adapted by then
 
@@ -47,16 +47,19 @@ def pingpong(channels: list[Channel], task: Task, item: Any) -> Result:
     people = People(1, echo_body, ping, pong, item)
     get, put = pong.receiver(), ping.sender()
     people.begin()
+    total = 0
     put(item)
     get()
     wall, cpu = time.perf_counter(), people.cpu() + own_cpu(channels)
-    for _ in repeat(None, task["count"]):
-        put(item)
-        get()
+    for lap in laps(task):
+        for _ in repeat(None, lap):
+            put(item)
+            get()
+        total += lap
     wall = time.perf_counter() - wall
     cpu = people.cpu() + own_cpu(channels) - cpu
     people.stop()
-    return result(wall, cpu, task["count"])
+    return result(wall, cpu, total)
 
 
 def stream(channels: list[Channel], task: Task, item: Any) -> Result:
@@ -64,15 +67,19 @@ def stream(channels: list[Channel], task: Task, item: Any) -> Result:
     people = People(task["people"], sender_body, channels[0], item)
     get = channels[0].receiver()
     people.begin()
-    for _ in repeat(None, task["count"] // 10 + 10):
-        get()
+    total = 0
+    for lap in laps(task, 0.1):
+        for _ in repeat(None, lap + 10):
+            get()
     wall, cpu = time.perf_counter(), people.cpu() + own_cpu(channels)
-    for _ in repeat(None, task["count"]):
-        get()
+    for lap in laps(task):
+        for _ in repeat(None, lap):
+            get()
+        total += lap
     wall = time.perf_counter() - wall
     cpu = people.cpu() + own_cpu(channels) - cpu
     people.stop()
-    return result(wall, cpu, task["count"])
+    return result(wall, cpu, total)
 
 
 def receiver_body(ready: Callable[[], int], _: int, channel: Channel) -> None:
