@@ -44,7 +44,7 @@ class MPSimpleQueue(Channel):
 
 class MPPipe(Channel):
     id, title, code = "mp.Pipe", "multiprocessing.Pipe", "import multiprocessing.connection"
-    many_readers = many_writers = False
+    many_readers = many_writers = threads = False
 
     def __init__(self, spec: Spec) -> None:
         super().__init__(spec)
