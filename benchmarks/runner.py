@@ -112,6 +112,9 @@ class Runner:
         except BaseException:
             self._remove_leftovers(ids)
             raise
+        finally:
+            for path in Path("/dev/shm").glob(f"*{ids['name'][1:]}*"):  # what rings leave
+                path.unlink(missing_ok=True)
 
     def _run(
         self, command: list[str], environment: dict[str, str]
