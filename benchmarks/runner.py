@@ -94,8 +94,6 @@ class Runner:
     def _remove_leftovers(self, ids: Any) -> None:
         if isinstance(self.tools.floor, Path):
             subprocess.run([self.tools.floor, "remove", ids["name"], str(ids["key"])], check=False)
-        for path in Path("/dev/shm").glob(f"*{ids['name'][1:]}*"):  # of rings
-            path.unlink(missing_ok=True)
 
     def sample(self, contender: Contender, work: Work, count: int) -> Sample:
         """Raises RuntimeError with the reason when there is no figure."""
