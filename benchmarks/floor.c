@@ -342,6 +342,33 @@ work_stream(struct queue *queues)
 }
 
 static void
+body_receiver(struct queue *queues, int index)
+{
+    (void)index;
+    for (;;)
+        queue_receive(queues);
+}
+
+/* One way, from one producer to one or several consumers; the first tenth warms up. */
+static void
+work_fanout(struct queue *queues)
+{
+    long long wall, cpu;
+
+    people_start(body_receiver, queues);
+    for (long i = 0; i < options.count / 10 + DEPTH; i++)
+        queue_send(queues);
+    wall = wall_ns();
+    cpu = people_cpu_ns() + cpu_ns(0);
+    for (long i = 0; i < options.count; i++)
+        queue_send(queues);
+    wall = wall_ns() - wall;
+    cpu = people_cpu_ns() + cpu_ns(0) - cpu;
+    people_stop();
+    print_result((double)wall / options.count, (double)cpu / options.count);
+}
+
+static void
 body_worker(struct queue *queues, int index)
 {
     for (;;) {
@@ -471,7 +498,8 @@ static const struct {
     void (*run)(struct queue *);
 } works[] = {
     {"pair", work_pair},       {"pingpong", work_pingpong}, {"stream", work_stream},
-    {"workers", work_workers}, {"paced", work_paced},       {"timeout", work_timeout},
+    {"fanout", work_fanout},   {"workers", work_workers},   {"paced", work_paced},
+    {"timeout", work_timeout},
 };
 
 static int

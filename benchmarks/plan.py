@@ -27,6 +27,11 @@ class Work:
     wait: float = 0.0  # the timeout, or the pause between messages
     pilot: int = 200  # messages of the first, discarded sample
     item_time: float | None = None  # where the figure is not the time a message takes
+    least: int = 100  # messages of a sample
+    seconds: float = 0.0  # the length of a sample that ends by time, not by number
+    loops: int = 0  # busy loops beside it
+    nice: int = 0  # their niceness
+    variants: bool = False  # ours take part without the spin, too
     x: int = 0  # its place on the horizontal axis of a plot
     remark: str = ""
 
@@ -111,6 +116,26 @@ def worker_works(quick: bool) -> list[Work]:
     return sorted(works, key=lambda work: work.group != "workers")
 
 
+def pace_works(quick: bool) -> list[Work]:
+    """One receiver that mostly sleeps: what it costs to be woken for each message."""
+    return [
+        Work(
+            f"pace-{milliseconds}ms",
+            "pace",
+            f"a message every {milliseconds} ms for one waiting receiver, 64 bytes raw: latency",
+            "paced",
+            wait=milliseconds / 1000,
+            item_time=milliseconds / 1000,
+            least=20,
+            pilot=5,
+            variants=True,
+            x=milliseconds,
+            remark="CPU: the receiver's alone",
+        )
+        for milliseconds in ((20,) if quick else (1, 5, 20))
+    ]
+
+
 def producer_works(quick: bool) -> list[Work]:
     return [
         Work(
@@ -118,6 +143,21 @@ def producer_works(quick: bool) -> list[Work]:
             "producers",
             f"{people} producer{'s' * (people > 1)}, one consumer, 64 bytes raw",
             "stream",
+            "spinning",
+            people=people,
+            x=people,
+        )
+        for people in ((8,) if quick else (1, 2, 4, 8))
+    ]
+
+
+def fanout_works(quick: bool) -> list[Work]:
+    return [
+        Work(
+            f"fanout-{people}",
+            "fanout",
+            f"one producer, {people} consumer{'s' * (people > 1)}, 64 bytes raw",
+            "fanout",
             "spinning",
             people=people,
             x=people,
@@ -141,6 +181,52 @@ def batch_works() -> list[Work]:
         )
         for size in (1, 10, 100)
     ]
+
+
+def growth_works(quick: bool) -> list[Work]:
+    remark = "memory: what the process had more in use (RSS) for each waiter"
+    works = []
+    for test, whom in (("growth", "thread"), ("async_growth", "task")):
+        for people in (1, 100) if quick else (1, 10, 100, 1000):
+            waiting = f"{people:,} waiting {whom}{'s' * (people > 1)}"
+            works.append(
+                Work(
+                    f"{test.replace('_', '-')}-{people}",
+                    f"growth-{whom}s",
+                    f"a round trip through {waiting} of one process, 64 bytes raw",
+                    test,
+                    base="none",
+                    people=people,
+                    x=people,
+                    remark=remark,
+                )
+            )
+    return works
+
+
+def busy_works(quick: bool) -> list[Work]:
+    """Beside busy loops the time of a message has two modes, so the 90th percentile counts as well."""
+    works = []
+    for nice, numbers in ((0, (0, 2, 4) if quick else range(5)), (19, (2,) if quick else (2, 4))):
+        for test in ("pingpong", "stream"):
+            words = {"pingpong": "ping-pong, one round trip", "stream": "one-way stream"}[test]
+            for loops in numbers:
+                beside = f"{loops} busy loop{'s' * (loops != 1)}" + f" at nice {nice}" * (nice > 0)
+                works.append(
+                    Work(
+                        f"busy-{test}-{loops}" + f"-nice{nice}" * (nice > 0),
+                        "busy-nice" if nice else "busy",
+                        f"{words}, 64 bytes raw, beside {beside}",
+                        test,
+                        base="plain",
+                        seconds=0.2,
+                        loops=loops,
+                        nice=nice,
+                        variants=True,
+                        x=loops,
+                    )
+                )
+    return works
 
 
 def size_works(quick: bool) -> list[Work]:
@@ -171,6 +257,7 @@ def timeout_works(quick: bool) -> list[Work]:
                 "timeout",
                 wait=wait,
                 item_time=wait,
+                least=3,
                 pilot=2,
             )
         )
@@ -190,8 +277,12 @@ def all_works(quick: bool) -> list[Work]:
         *stream_works(),
         *asyncio_works(),
         *worker_works(quick),
+        *pace_works(quick),
         *producer_works(quick),
+        *fanout_works(quick),
         *batch_works(),
+        *growth_works(quick),
+        *busy_works(quick),
         *size_works(quick),
         *timeout_works(quick),
         *import_works(),
@@ -208,3 +299,6 @@ TARGETS = (
     ("workers-64", "blocking", 1.30),
     ("import", "bare", 0.003),
 )
+# Beside busy loops, at the 90th percentile: so many times the better of ours without the spin and
+# the plain binding of the family.
+BUSY_TARGET = 1.30

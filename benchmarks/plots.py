@@ -1,4 +1,4 @@
-"""SVG plots of the report: bars for single works, lines where a work has an axis."""
+"""The SVG files of the report: bars for single works, lines where a work has an axis."""
 
 from __future__ import annotations
 
@@ -7,32 +7,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("svg")
-from matplotlib import pyplot, ticker
-from report import Row, make_rows, short, unit_of
+from curves import PANELS, line_figure
+from drawing import COLOURS, plain_numbers, save, shown
+from matplotlib import pyplot
+from report import short, unit_of
 from runner import Outcome
 
-COLOURS = {"ours": "#d1495b", "floor": "#8d99ae", "bound": "#8d99ae", "peer": "#30638e"}
-SPINNING = "#3a3f4b"
-MARKERS = {"many": "s", "into": "^"}  # by how a contender moves its messages
-HIDDEN = ("pickle", "bound-posix", "bound-sysv", "bare")
 OVERVIEW = ("pair-raw", "pingpong", "stream-raw", "workers-64")
-AXES = {
-    "sizes": "bytes a message",
-    "workers": "waiting workers",
-    "paced": "waiting workers",
-    "producers": "producers",
-    "batches": "messages a call",
-}
-TITLES = {
-    "sizes": "put + get in one process, raw",
-    "workers": "waiting workers, 64 bytes raw, a burst",
-    "paced": "waiting workers, 64 bytes raw, one message at a time: latency",
-    "batches": "one-way stream in batches, 64 bytes raw",
-    "producers": "producers and one consumer, 64 bytes raw",
-}
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "ipcqueue",
     "svg.fonttype": "none",
@@ -41,22 +22,6 @@ STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
-
-
-def save(figure: Any, path: Path) -> None:
-    figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
-
-
-def shown(outcome: Outcome) -> list[Row]:
-    return [row for row in make_rows(outcome) if row.median > 0 and row.contender.id not in HIDDEN]
-
-
-def plain_numbers(axis: Any) -> None:
-    """1, 2, 5, 10 ... instead of powers of ten."""
-    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_locator(ticker.NullLocator())
 
 
 def bars(axes: Any, outcome: Outcome) -> None:
@@ -97,40 +62,6 @@ def bar_figure(outcomes: list[Outcome], path: Path, columns: int = 1) -> None:
     save(figure, path)
 
 
-def line_style(row: Row) -> dict[str, Any]:
-    kind = row.contender.kind
-    width = 2.2 if kind == "ours" else 1.2
-    marker = MARKERS.get(row.contender.id.rpartition("-")[2], ".")
-    if kind == "peer":
-        return {"linewidth": width, "marker": marker}
-    dashes = "--" if row.contender.family == "sysv" else "-"
-    colour = SPINNING if row.contender.id.endswith("spinning") else COLOURS[kind]
-    return {"linewidth": width, "marker": marker, "linestyle": dashes, "color": colour}
-
-
-def line_figure(group: str, outcomes: list[Outcome], path: Path) -> None:
-    figure, axes = pyplot.subplots(figsize=(8.5, 5), layout="constrained")
-    lines: dict[str, tuple[Row, list[int], list[float]]] = {}
-    for outcome in outcomes:
-        for row in shown(outcome):
-            line = lines.setdefault(row.contender.id, (row, [], []))
-            line[1].append(outcome.work.x)
-            line[2].append(row.median * 1e6)
-    for row, across, up in sorted(lines.values(), key=lambda line: -line[2][-1]):
-        axes.plot(across, up, label=row.contender.title, **line_style(row))
-    ticks = [outcome.work.x for outcome in outcomes]
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    plain_numbers(axes.yaxis)
-    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
-    axes.minorticks_off()
-    axes.set_xlabel(AXES[group])
-    axes.set_ylabel("µs a message, less is better (logarithmic)")
-    axes.set_title(TITLES[group], loc="left")
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
-    save(figure, path)
-
-
 def write_plots(outcomes: Iterable[Outcome], folder: Path) -> list[Path]:
     paths = []
     drawn = [outcome for outcome in outcomes if shown(outcome)]
@@ -142,7 +73,7 @@ def write_plots(outcomes: Iterable[Outcome], folder: Path) -> list[Path]:
         for group, members in groupby(drawn, key=lambda outcome: outcome.work.group):
             path, works = folder / f"{group}.svg", list(members)
             paths.append(path)
-            if group in AXES and len(works) > 1:
+            if group in PANELS and len({work.work.x for work in works}) > 1:
                 line_figure(group, works, path)
             else:
                 bar_figure(works, path)

@@ -6,8 +6,9 @@ import sys
 import time
 from typing import Any
 
+from figures import make_rows
 from plan import Work
-from report import make_rows, short, unit_of
+from report import short, unit_of
 from runner import Outcome
 
 

@@ -1,31 +1,21 @@
-"""Turns samples into medians, quartiles and ratios, and these into tables and JSON."""
+"""Turns the figures into tables and JSON."""
 
 from __future__ import annotations
 
 import json
-import os
-import platform
 import statistics
-import sys
-import time
 from collections import defaultdict
-from dataclasses import asdict, dataclass
-from importlib import metadata
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from plan import TARGETS, Work
-from runner import EVERYONE, MEMBERS, Contender, Outcome, Sample, base_of
-
-HEADINGS = (
-    *("contender", "median", "quartiles", "to the base"),
-    *("x posixmq", "x sysvmq", "CPU", "CPU to the base"),
-)
-
-
-def headings_of(work: Work) -> tuple[str, ...]:
-    return (*HEADINGS, "memory") if work.test == "batch" else HEADINGS
-
+from facts import facts_words
+from figures import Row, against, make_rows, middle_ratio
+from members import EVERYONE, MEMBERS, base_of
+from plan import BUSY_TARGET, TARGETS, Work
+from runner import Outcome
+from tables import markdown_table, text_table
 
 NOTES = """\
 Medians and quartiles over the rounds; in a round all contenders take their turn. "To the base" is the
@@ -35,70 +25,6 @@ same family of queues (POSIX for contenders that use neither); the base is named
 is that of all processes taking part unless the table says otherwise. POSIX queues hold 10 messages,
 and so do the others that can be told to; System V queues are bounded by bytes (kernel.msgmnb),
 pipes, SimpleQueue among them, by their buffer."""
-
-
-@dataclass(frozen=True)
-class Row:
-    contender: Contender
-    median: float
-    low: float
-    high: float
-    ratio: float | None
-    over: float | None  # the same as a difference
-    cpu: float
-    cpu_ratio: float | None
-    memory: float | None  # bytes, where it was looked at
-
-
-# Figures
-
-
-def quartiles(values: list[float]) -> tuple[float, float]:
-    if len(values) < 2:
-        return values[0], values[0]
-    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
-    return low, high
-
-
-def against(
-    samples: list[Sample | None], base: list[Sample | None], key: str
-) -> list[tuple[float, float]]:
-    """The figures of every round in which both have one."""
-    pairs = zip(samples, base, strict=False)
-    return [(one[key], two[key]) for one, two in pairs if one and two and two[key] > 0]
-
-
-def middle_ratio(pairs: list[tuple[float, float]]) -> float | None:
-    return statistics.median(one / two for one, two in pairs) if pairs else None
-
-
-def make_row(outcome: Outcome, contender: Contender, samples: list[Sample | None]) -> Row | None:
-    walls = [sample["wall"] for sample in samples if sample]
-    if not walls:
-        return None
-    base = outcome.samples.get(base_of(outcome.work.base, contender), [])
-    pairs = against(samples, base, "wall")
-    return Row(
-        contender,
-        statistics.median(walls),
-        *quartiles(walls),
-        middle_ratio(pairs),
-        statistics.median(one - two for one, two in pairs) if pairs else None,
-        statistics.median(sample["cpu"] for sample in samples if sample),
-        middle_ratio(against(samples, base, "cpu")),
-        middle_memory(samples),
-    )
-
-
-def middle_memory(samples: list[Sample | None]) -> float | None:
-    found = [sample["memory"] for sample in samples if sample and "memory" in sample]
-    return statistics.median(found) if found else None
-
-
-def make_rows(outcome: Outcome) -> list[Row]:
-    """The rows of a work, fastest first."""
-    rows = (make_row(outcome, EVERYONE[key], values) for key, values in outcome.samples.items())
-    return sorted((row for row in rows if row), key=lambda row: row.median)
 
 
 # Words
@@ -117,7 +43,7 @@ def unit_of(work: Work) -> tuple[str, float]:
 def base_words(work: Work) -> str:
     if work.test == "timeout":
         return "no base: late by so much"
-    words = f"base: {words_of_base(work.base)}"
+    words = "no base" if work.base == "none" else f"base: {words_of_base(work.base)}"
     return f"{words}; {work.remark}" if work.remark else words
 
 
@@ -126,6 +52,7 @@ def words_of_base(base: str) -> str:
         "bare": "a bare interpreter",
         "bound": "C + pickle timed apart",
         "loop": "C and pickle in one loop",
+        "plain": "posix_ipc, sysv_ipc",
     }
     return words.get(base, f"C, {base}")
 
@@ -134,54 +61,44 @@ def ratio_words(ratio: float | None) -> str:
     return "-" if ratio is None else f"{ratio:.2f}"
 
 
-def cells(rows: list[Row], work: Work) -> list[list[str]]:
+def memory_words(memory: float | None) -> str:
+    return "-" if memory is None else f"{memory:,.0f} B"
+
+
+def table_of(rows: list[Row], work: Work) -> tuple[tuple[str, ...], list[list[str]]]:
+    """Return the headings and the cells of a work's table."""
     unit, scale = unit_of(work)
     ours = {row.contender.id: row.median for row in rows if row.contender.kind == "ours"}
 
+    def time(seconds: float) -> str:
+        return f"{short(seconds * scale)} {unit}"
+
     def to_base(row: Row) -> str:
         if work.base == "bare":
-            return "-" if row.over is None else f"{short(row.over * scale)} {unit}"
+            return "-" if row.over is None else time(row.over)
         return ratio_words(None if work.test == "timeout" else row.ratio)
 
     def times(row: Row, one: str) -> str:
         with_times = one in ours and ours[one] > 0 and work.test not in ("timeout", "import")
         return short(row.median / ours[one]) if with_times else "-"
 
-    return [
-        [
-            row.contender.title,
-            f"{short(row.median * scale)} {unit}",
-            f"{short(row.low * scale)} - {short(row.high * scale)}",
-            to_base(row),
-            times(row, "posixmq"),
-            times(row, "sysvmq"),
-            f"{short(row.cpu * scale)} {unit}",
-            ratio_words(row.cpu_ratio),
-            *(
-                []
-                if work.test != "batch"
-                else ["-" if row.memory is None else f"{row.memory:,.0f} B"]
-            ),
-        ]
-        for row in rows
-    ]
-
-
-def text_table(headings: tuple[str, ...], body: list[list[str]]) -> str:
-    lines = [list(headings), *body]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
-
-
-def markdown_table(headings: tuple[str, ...], body: list[list[str]]) -> str:
-    rule = ["---"] + ["---:"] * (len(headings) - 1)
-    return "\n".join("| " + " | ".join(line) + " |" for line in [list(headings), rule, *body])
+    columns: dict[str, Callable[[Row], str]] = {
+        "contender": lambda row: row.contender.title,
+        "median": lambda row: time(row.median),
+        "quartiles": lambda row: f"{short(row.low * scale)} - {short(row.high * scale)}",
+        "90th percentile": lambda row: time(row.slow),
+        "to the base": to_base,
+        "x posixmq": lambda row: times(row, "posixmq"),
+        "x sysvmq": lambda row: times(row, "sysvmq"),
+        "CPU": lambda row: time(row.cpu),
+        "CPU to the base": lambda row: ratio_words(row.cpu_ratio),
+        "memory": lambda row: memory_words(row.memory),
+    }
+    if work.base != "plain":
+        del columns["90th percentile"]
+    if not any(row.memory is not None for row in rows):
+        del columns["memory"]
+    return tuple(columns), [[words(row) for words in columns.values()] for row in rows]
 
 
 # Parts of the report
@@ -207,6 +124,22 @@ def target_cells(outcomes: list[Outcome]) -> list[list[str]]:
     return body
 
 
+def busy_cells(outcomes: list[Outcome]) -> list[list[str]]:
+    """The target of the busy machine, in the 90th percentile."""
+    body = []
+    for outcome in outcomes:
+        slow = {row.contender.id: row.slow for row in make_rows(outcome)}
+        for one in (one for one in MEMBERS if one.kind == "ours" and not one.environment):
+            rivals = [f"{one.id}-spin0", base_of("plain", one)]
+            if outcome.work.base != "plain" or not {one.id, *rivals} <= slow.keys():
+                continue
+            ratio = slow[one.id] / min(slow[rival] for rival in rivals)
+            title = f"{outcome.work.title}: 90th percentile (the better of {' and '.join(rivals)})"
+            words = [f"{ratio:.2f} x", "-", f"{BUSY_TARGET:.2f} x"]
+            body.append([title, one.title, *words, "yes" if ratio <= BUSY_TARGET else "no"])
+    return body
+
+
 def reached(pairs: list[tuple[float, float]], base: str) -> float | None:
     if base == "bare":
         return statistics.median(one - two for one, two in pairs) if pairs else None
@@ -226,63 +159,22 @@ def missing_words(outcomes: list[Outcome]) -> list[str]:
     ]
 
 
-def versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in ("posixmq", "sysvmq", "posix_ipc", "sysv_ipc", "faster-fifo", "pyzmq"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
-
-
-def facts() -> dict[str, Any]:
-    """Where and when this was measured."""
-    return {
-        "date": time.strftime("%Y-%m-%d %H:%M %z"),
-        "processor": processor(),
-        "usable processors": len(os.sched_getaffinity(0)),
-        "kernel": platform.release(),
-        "free threading": not getattr(sys, "_is_gil_enabled", lambda: True)(),
-        "versions": versions(),
-        "load at start": os.getloadavg()[0],
-    }
-
-
-def facts_words(where: dict[str, Any]) -> str:
-    named = ", ".join(f"{name} {number}" for name, number in where["versions"].items())
-    words = (
-        f"{where['date']}; {where['usable processors']} x {where['processor']}, "
-        f"Linux {where['kernel']}; load {where['load at start']:.2f} at the start; {named}"
-    )
-    if where["load at start"] > where["usable processors"] / 2:
-        words += "\n\nThe machine was busy with other work: trust the ratios of CPU time alone."
-    return words
-
-
 def write_tables(outcomes: list[Outcome], where: dict[str, Any], folder: Path) -> str:
     """Write the text and the Markdown; return the text."""
     text, markdown = [facts_words(where), NOTES], ["# Benchmarks", facts_words(where), NOTES]
-    targets = target_cells(outcomes)
+    targets = target_cells(outcomes) + busy_cells(outcomes)
     if targets:
         headings = ("target", "contender", "reached", "by CPU time", "at most", "met")
         text.append(text_table(headings, targets))
         markdown += ["## Targets", markdown_table(headings, targets)]
     for outcome in outcomes:
-        body = cells(make_rows(outcome), outcome.work)
+        headings, body = table_of(make_rows(outcome), outcome.work)
         heading = f"{outcome.work.title} ({base_words(outcome.work)})"
-        text.append(f"{heading}\n{text_table(headings_of(outcome.work), body)}")
+        text.append(f"{heading}\n{text_table(headings, body)}")
         markdown += [
             f"## {outcome.work.title}",
             base_words(outcome.work),
-            markdown_table(headings_of(outcome.work), body),
+            markdown_table(headings, body),
         ]
     missing = missing_words(outcomes)
     if missing:
@@ -302,6 +194,7 @@ def write_json(outcomes: list[Outcome], where: dict[str, Any], folder: Path) -> 
             row.contender.id: {
                 "median": row.median,
                 "quartiles": [row.low, row.high],
+                "90th percentile": row.slow,
                 "ratio": row.ratio,
                 "over": row.over,
                 "cpu": row.cpu,

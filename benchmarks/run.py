@@ -22,9 +22,11 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 import report
+from facts import facts
+from members import MEMBERS
 from plan import Work, all_works
 from progress import Progress
-from runner import MEMBERS, Outcome, Runner, Tools
+from runner import Outcome, Runner, Tools
 
 ORIGINAL = "ipcqueue==0.9.7"
 PUBLISHED = HERE.parent / "docs" / "benchmarks"
@@ -132,6 +134,8 @@ def rounds_of(work: Work, options: argparse.Namespace) -> int:
         return int(options.rounds) * (4 if work.test == "import" else 1)
     if work.test == "import":
         return 10 if options.quick else 40
+    if work.loops or work.base == "plain":
+        return 5 if options.quick else 20
     return 3 if options.quick else 7
 
 
@@ -164,7 +168,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, stop)
     start = time.monotonic()
     works = [work for work in all_works(options.quick) if work.group in options.only]
-    where = report.facts()
+    where = facts()
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         outcomes = measure(works, options, Runner(make_tools(Path(scratch), options)))
     where["load at end"] = os.getloadavg()[0]

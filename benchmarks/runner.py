@@ -15,20 +15,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contenders import CHANNELS
+from loops import Loops
+from members import (
+    BARE,
+    EVERYONE,
+    FAMILIES,
+    MEMBERS,
+    Contender,
+    floors_of,
+    left_out,
+    refusal,
+)
 from plan import Work
 
 HERE = Path(__file__).resolve().parent
 TIME_LIMIT_S = 90
 Sample = dict[str, float]
-
-
-@dataclass(frozen=True)
-class Contender:
-    id: str
-    title: str
-    family: str
-    kind: str  # floor, bound, ours, peer
 
 
 @dataclass
@@ -38,74 +40,6 @@ class Outcome:
     work: Work
     samples: dict[str, list[Sample | None]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
-
-
-FAMILIES = {"posix": "POSIX", "sysv": "System V"}
-FLOORS = [
-    Contender(f"c-{family}-{mode}", f"C, {words}, {mode}", family, "floor")
-    for family, words in FAMILIES.items()
-    for mode in ("blocking", "spinning")
-]
-BOUNDS = [
-    Contender(f"bound-{family}", f"C, {words}, + pickle timed apart", family, "bound")
-    for family, words in FAMILIES.items()
-]
-LOOPS = [
-    Contender(f"loop-{family}", f"C, {words}, and pickle in one loop", family, "bound")
-    for family, words in FAMILIES.items()
-]
-PICKLE = Contender("pickle", "pickle.dumps + loads alone", "other", "floor")
-BARE = Contender("bare", "a bare interpreter", "other", "floor")
-MEMBERS = [
-    Contender(channel.id, channel.title, channel.family, "ours" if channel.ours else "peer")
-    for channel in CHANNELS.values()
-]
-EVERYONE = {one.id: one for one in [*FLOORS, *BOUNDS, *LOOPS, PICKLE, BARE, *MEMBERS]}
-
-
-def base_of(base: str, contender: Contender) -> str:
-    """The id that this contender's ratio refers to: the base in its own family."""
-    family = "sysv" if contender.family == "sysv" else "posix"
-    if base == "bare":
-        return "bare"
-    return f"{base}-{family}" if base in ("bound", "loop") else f"c-{family}-{base}"
-
-
-def floors_of(work: Work) -> list[Contender]:
-    if work.test == "import":
-        return [BARE]
-    if work.test == "timeout":
-        return [FLOORS[0]]
-    if work.test in ("pair", "ready"):
-        blocking = [floor for floor in FLOORS if floor.id.endswith("blocking")]
-        return [*blocking, PICKLE, *LOOPS] if work.pickled else blocking
-    return FLOORS
-
-
-def refusal(work: Work, contender: Contender) -> str | None:
-    """Why this contender cannot do this work at all."""
-    channel = CHANNELS[contender.id]
-    if work.test in ("timeout", "ready") and not channel.timeouts:
-        return "get has no timeout"
-    if work.test in ("workers", "paced") and work.people > 1 and not channel.many_readers:
-        return "one reader only"
-    if work.test == "stream" and work.people > 1 and not channel.many_writers:
-        return "one writer only"
-    return None
-
-
-def left_out(work: Work, contender: Contender) -> bool:
-    """Whether another row says the same already."""
-    channel = CHANNELS[contender.id]
-    if work.test == "batch":
-        return not channel.batches
-    if channel.batches > 1:
-        return True
-    if work.test == "import":
-        return not channel.code
-    if channel.asynchronous != work.test.startswith("async_"):
-        return True
-    return work.depth is None and not channel.own_depth
 
 
 @dataclass(frozen=True)
@@ -141,6 +75,8 @@ class Runner:
         task = {
             **ids,
             "contender": contender.id,
+            "channel": contender.channel or contender.id,
+            "site": contender.site,
             "test": work.test,
             "count": count,
             "size": work.size,
@@ -149,6 +85,7 @@ class Runner:
             "pickled": work.pickled,
             "depth": work.depth,
             "wait": work.wait,
+            "seconds": work.seconds,
             "scratch": str(self.tools.scratch),
             "original": str(self.tools.original),
         }
@@ -167,20 +104,31 @@ class Runner:
         on_c = contender.id.startswith("c-")
         command = self._floor_command if on_c else self._python_command
         try:
-            return self._answer(self._run(command(contender, work, count, ids)))
+            return self._answer(
+                self._run(command(contender, work, count, ids), dict(contender.environment))
+            )
         except BaseException:
             self._remove_leftovers(ids)
             raise
+        finally:
+            for path in Path("/dev/shm").glob(f"*{ids['name'][1:]}*"):  # what rings leave
+                path.unlink(missing_ok=True)
 
-    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
-        """Run in a session of its own, which dies whole when the time is over or we are stopped."""
+    def _run(
+        self, command: list[str], environment: dict[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        """Run in a process group of its own, which dies whole when the time is over or we are stopped.
+
+        The session stays ours: where the scheduler groups processes by session (autogroup), busy
+        loops of another session would take no time from the sample's.
+        """
         process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            start_new_session=True,
-            env={**os.environ, "TMPDIR": str(self.tools.scratch)},
+            process_group=0,
+            env={**os.environ, "TMPDIR": str(self.tools.scratch), **environment},
         )
         try:
             out, err = process.communicate(timeout=TIME_LIMIT_S)
@@ -208,7 +156,7 @@ class Runner:
         if contender.id.startswith("ipcqueue"):
             code += f"; import sys; sys.path.insert(0, {str(self.tools.original)!r})"
         if contender is not BARE:
-            code += f"; {CHANNELS[contender.id].code}"
+            code += f"; {contender.adapter.code}"
         errors = self.tools.scratch / "errors"
         to_file = (os.POSIX_SPAWN_OPEN, 2, errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         command = [sys.executable, "-I", "-c", code]
@@ -232,22 +180,23 @@ class Runner:
         outcome.missing.update({key: words for key, words in reasons.items() if words})
         return [EVERYONE[key] for key, words in reasons.items() if not words]
 
-    def _once(self, contender: Contender, work: Work, count: int) -> Sample:
+    def once(self, contender: Contender, work: Work, count: int) -> Sample:
         if work.test == "import":
             return self._import_sample(contender)
         try:
             return self.sample(contender, work, count)
         except RuntimeError as error:
-            if "cannot be imported" in str(error):
+            if str(error).startswith(("cannot be imported", "not available")):
                 raise
             time.sleep(0.5)  # the kernel's room for queues is shared: try once more
             return self.sample(contender, work, count)
 
-    def _pilot(self, contender: Contender, work: Work, budget: float) -> int:
+    def pilot(self, contender: Contender, work: Work, budget: float) -> int:
         """How many messages fill a sample."""
-        first = self._once(contender, work, work.pilot)
-        least = 3 if work.test == "timeout" else 100
-        return int(min(500_000, max(least, budget / (work.item_time or max(first["wall"], 1e-7)))))
+        first = self.once(contender, work, work.pilot)
+        return int(
+            min(500_000, max(work.least, budget / (work.item_time or max(first["wall"], 1e-7))))
+        )
 
     def run(
         self,
@@ -258,11 +207,24 @@ class Runner:
         step: Callable[[str], None],
     ) -> Outcome:
         outcome = Outcome(work)
-        counts = {}
+        with Loops(work.loops, work.nice):
+            self._measure(outcome, wanted, rounds, budget, step)
+        add_bounds(outcome)
+        return outcome
+
+    def _measure(
+        self,
+        outcome: Outcome,
+        wanted: set[str],
+        rounds: int,
+        budget: float,
+        step: Callable[[str], None],
+    ) -> None:
+        work, counts = outcome.work, {}
         for contender in self.contenders(work, wanted, outcome):
             step(contender.title)
             try:
-                counts[contender] = self._pilot(contender, work, budget)
+                counts[contender] = self.pilot(contender, work, budget)
                 outcome.samples[contender.id] = []
             except RuntimeError as error:
                 outcome.missing[contender.id] = str(error)
@@ -271,12 +233,10 @@ class Runner:
             for contender in order[turn % len(order) :] + order[: turn % len(order)]:
                 step(contender.title)
                 self._append(outcome, contender, counts[contender])
-        add_bounds(outcome)
-        return outcome
 
     def _append(self, outcome: Outcome, contender: Contender, count: int) -> None:
         try:
-            sample: Sample | None = self._once(contender, outcome.work, count)
+            sample: Sample | None = self.once(contender, outcome.work, count)
         except RuntimeError as error:
             sample = None
             outcome.missing[contender.id] = f"some rounds failed: {error}"
