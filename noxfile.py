@@ -39,6 +39,7 @@ TESTING = ["--only-binary=hypothesis", "pytest>=9,<10", "hypothesis", "trio"]
 RUFF = "ruff==0.17.6"
 SETUPTOOLS = "setuptools>=77"
 PEERS = ["posix_ipc", "sysv_ipc", "faster-fifo", "pyzmq"]
+PEERS += ["cloudtoid-interprocess", "zeroq", "kickmsg", "redis"]
 
 nox.needs_version = ">=2025.10.14"
 nox.options.default_venv_backend = "virtualenv"
