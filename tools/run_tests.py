@@ -19,7 +19,7 @@ import tempfile
 import time
 import venv
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -80,14 +80,17 @@ ROWS = [("posixmq", "sysvmq"), ("ipcqueue",)]  # the suites of a row run at the 
 class Run:
     """One suite at work: its environment, its log and its result."""
 
-    def __init__(self, suite: Suite, wheels: Path, work: Path, arguments: Sequence[str]) -> None:
+    def __init__(
+        self, suite: Suite, wheels: Path, work: Path, tests: Sequence[str], options: Sequence[str]
+    ) -> None:
         self.suite = suite
         self.log = work / f"{suite.name}.log"
         self.result = Result()
-        self._wheels = wheels
+        self._wheels = [wheel_of(wheels, name) for name in suite.wheels]
         self._environment = work / f"{suite.name}-env"
         self._report = work / f"{suite.name}.xml"
-        self._arguments = arguments
+        self._tests = tests
+        self._options = options  # which may select no test of this suite
 
     def run(self) -> None:
         """Install the wheels and test them; what goes wrong stands in the result."""
@@ -98,6 +101,8 @@ class Run:
                 self._test(log)
             except subprocess.CalledProcessError as error:
                 self.result.broken = f"this command failed: {shlex.join(error.cmd)}"
+            except OSError as error:
+                self.result.broken = f"a command could not be started: {error}"
         self.result.seconds = time.monotonic() - started
 
     def progress(self) -> str:
@@ -111,7 +116,7 @@ class Run:
         call(log, *pip, *REQUIRED)
         for name in OPTIONAL:
             call(log, *pip, "--only-binary=:all:", name, may_fail=True)
-        call(log, *pip, "--no-index", *(wheel_of(self._wheels, name) for name in self.suite.wheels))
+        call(log, *pip, "--no-index", *self._wheels)
         if self.suite.absent:
             look = f"from importlib import util; assert not util.find_spec({self.suite.absent!r})"
             call(log, self._python, "-I", "-c", look)
@@ -125,11 +130,14 @@ class Run:
             *(f"--junitxml={self._report}", "-o", "junit_family=xunit1"),
         )
         with tempfile.TemporaryDirectory() as outside:
-            code = call(log, *command, *self._arguments, cwd=outside, may_fail=True)
+            arguments = (*self._options, *(str(ROOT / test) for test in self._tests))
+            code = call(log, *command, *arguments, cwd=outside, may_fail=True)
         if self._report.exists():
             self.result = read_report(self._report)
         if code not in (0, TESTS_FAILED, NO_TESTS):
             self.result.broken = self._last_words(code)
+        elif not (self.result.passed_tests or self.result.failures or self._options):
+            self.result.broken = "no test has run"
 
     def _last_words(self, code: int) -> str:
         """Say how pytest ended, and in which test."""
@@ -160,8 +168,10 @@ def call(log: IO[str], *command: str, cwd: str | None = None, may_fail: bool = F
 
 def wheel_of(folder: Path, name: str) -> str:
     """Return the one wheel of a distribution in the folder."""
-    (wheel,) = folder.glob(f"{name}-*.whl")
-    return str(wheel)
+    wheels = list(folder.glob(f"{name}-*.whl"))
+    if len(wheels) != 1:
+        sys.exit(f"{folder} has {len(wheels)} wheels of {name}, not one")
+    return str(wheels[0])
 
 
 # ------------------------------------------------------------------------------ all suites
@@ -190,8 +200,7 @@ def plan(names: Sequence[str], arguments: Sequence[str], wheels: Path, work: Pat
     for name in names:
         named = [test for test in tests if suite_of(test) == name]
         if named or not tests:
-            paths = [str(ROOT / path) for path in named or SUITES[name].paths]
-            runs.append(Run(SUITES[name], wheels, work, [*options, *paths]))
+            runs.append(Run(SUITES[name], wheels, work, named or SUITES[name].paths, options))
     return runs
 
 
@@ -199,13 +208,13 @@ def run_together(runs: Sequence[Run]) -> None:
     """Run these suites at the same time, and show how far they are."""
     started = time.monotonic()
     with ThreadPoolExecutor(len(runs)) as pool:
-        pending: set[Future[None]] = {pool.submit(run.run) for run in runs}
+        futures = [pool.submit(run.run) for run in runs]
         print(f"{' and '.join(run.suite.name for run in runs)}: installing", flush=True)
-        while pending:
-            pending = wait(pending, timeout=PROGRESS_S).not_done
+        while wait(futures, timeout=PROGRESS_S).not_done:
             counts = ", ".join(filter(None, (run.progress() for run in runs)))
             print(f"{time.monotonic() - started:4.0f} s  {counts or 'installing'}", flush=True)
-    for run in runs:
+    for run, future in zip(runs, futures, strict=True):
+        future.result()  # raises what run() did not expect
         print(f"{run.suite.name}: {run.result.as_pytest_says_it()}", flush=True)
 
 
@@ -217,13 +226,15 @@ def main() -> int:
     parser.add_argument("--suite", action="append", choices=list(SUITES), help="all by default")
     options, arguments = parser.parse_known_args()
     started = time.monotonic()
-    runs = plan(options.suite or list(SUITES), arguments, options.wheels, options.work)
+    wheels, work = options.wheels.resolve(), options.work.resolve()
+    runs = plan(options.suite or list(SUITES), arguments, wheels, work)
     for row in ROWS:
         if together := [run for run in runs if run.suite.name in row]:
             run_together(together)
     results = {run.suite.name: run.result for run in runs}
-    print_summary(results, options.work, options.again, time.monotonic() - started)
-    return 0 if runs and all(result.passed for result in results.values()) else 1
+    print_summary(results, work, options.again, time.monotonic() - started)
+    some_passed = any(result.passed_tests for result in results.values())
+    return 0 if some_passed and all(result.passed for result in results.values()) else 1
 
 
 if __name__ == "__main__":
