@@ -305,93 +305,81 @@ def test_a_closed_queue_refuses_a_batch_and_counts_none(q, end):
 
 
 @pytest.fixture
-def keeps_up(spawn):
-    """A function that starts a process which takes, or brings, whatever a queue has room for."""
-    codes = {
-        "reader": "while True: queue.get_many()",
-        "writer": "batch = [b'x'] * 5000\nwhile True: queue.put_many(batch)",
-    }
+def ample(make):
+    """A function: a queue, and as many items as it has room for; no reader has to keep up."""
 
-    def keeps_up(role, queue):
-        code = "queue = Queue.from_id(int(args[0]), serializer=RawSerializer)\nprint()\n"
-        child = spawn(code + "sys.stdout.flush()\n" + codes[role], queue.id)
-        child.line()
-        return child
+    def ample():
+        q = make(serializer=RawSerializer)
+        return q, [b"x"] * q.max_bytes
 
-    return keeps_up
+    return ample
 
 
-def test_a_batch_that_never_blocks_sees_that_its_queue_is_detached(
-    make, keeps_up, fresh_key, thread, until
-):
-    """Readers that keep up must not keep it from looking up."""
-    total = 300_000
-
+def test_a_batch_that_never_blocks_sees_that_its_queue_is_detached(ample, make, thread, until):
     def is_caught():
-        key = fresh_key()
-        q, other = (make(key, serializer=RawSerializer) for _ in range(2))
-        keeps_up("reader", q)
-        writer = thread(outcome, lambda: q.put_many([b"x"] * total))
+        q, items = ample()
+        other = make(q.key, serializer=RawSerializer)
+        writer = thread(outcome, lambda: q.put_many(items))
         until(lambda: other.stat().last_put_pid)
         q.detach()
         count, error = writer.result()
         other.close()
-        if error is None:  # all had gone before, or it goes on and on
+        if error is None:  # all had gone before
             return False
         assert error.errno == QueueError.INVALID_DESCRIPTOR
-        assert count < total
+        assert 0 < count < len(items)
         return True
 
     until(is_caught, what="a batch that is cut short")
 
 
 @pytest.mark.parametrize("in_thread", [False, True], ids=["main", "thread"])
-def test_a_batch_that_never_blocks_sees_that_its_time_is_over(
-    make, keeps_up, thread, until, in_thread
-):
-    q = make(serializer=RawSerializer)
-    keeps_up("reader", q)
-    items = [b"x"] * 300_000
-
-    def is_cut_short():
+def test_a_batch_that_never_blocks_sees_that_its_time_is_over(ample, thread, in_thread):
+    def put():
         started = time.monotonic()
+        count = q.put_many(items, timeout=0.0001)
+        assert time.monotonic() - started >= 0.0001
+        return count
+
+    q, items = ample()
+    assert 0 < (thread(put).result() if in_thread else put()) < len(items)
+
+
+def test_a_handler_runs_amid_a_batch_that_never_blocks_for_long(ample, handler, thread, until):
+    main = threading.main_thread().ident
+    handler(signal.SIGUSR1, lambda *_: 1 / 0)
+
+    def interrupt(q):
+        until(lambda: q.stat().last_put_pid)
+        signal.pthread_kill(main, signal.SIGUSR1)
+
+    def is_interrupted():
+        q, items = ample()
         try:
-            count = q.put_many(items, timeout=0.02)
-        except Full:  # the reader never had its turn
-            return False
-        assert count == len(items) or time.monotonic() - started >= 0.02
-        return count < len(items)
-
-    until((lambda: thread(is_cut_short).result()) if in_thread else is_cut_short)
-
-
-def test_a_handler_runs_amid_a_batch_that_never_blocks_for_long(make, keeps_up, handler):
-    """The signal comes after some time of CPU, of which the batch takes far more."""
-    q = make(serializer=RawSerializer)
-    keeps_up("reader", q)
-    items = [b"x"] * 300_000
-
-    def fail(*_):
-        if q.stat().last_put_pid:  # else it is still being made
-            signal.setitimer(signal.ITIMER_PROF, 0)
-            raise ZeroDivisionError
-
-    handler(signal.SIGPROF, fail)
-    signal.setitimer(signal.ITIMER_PROF, 0.005, 0.005)
-    try:
-        with pytest.raises(ZeroDivisionError) as caught:
+            interrupting = thread(interrupt, q)
             q.put_many(items)
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-    assert 0 < caught.value.count < len(items)
+            interrupting.result()
+            pytest.fail("no handler ran, neither amid the batch nor after it")
+        except ZeroDivisionError as error:
+            count = getattr(error, "count", len(items))
+        interrupting.result()
+        q.close()
+        return 0 < count < len(items)
+
+    until(is_interrupted, what="a handler that runs amid a batch")
 
 
 @pytest.mark.parametrize("most", [None, 10**9, LONG_MAX], ids=str)
-def test_get_many_takes_no_more_than_the_queue_holds(make, keeps_up, most):
+def test_get_many_takes_no_more_than_the_queue_holds(make, spawn, most):
     """Writers that keep up would hand over message after message, and it would never end."""
     q = make(max_bytes=100, serializer=RawSerializer)
+    writing = """\
+queue, batch = Queue.from_id(int(args[0]), serializer=RawSerializer), [b"x"] * 5000
+while True:
+    queue.put_many(batch)
+"""
     for _ in range(4):
-        keeps_up("writer", q)
+        spawn(writing, q.id)
     for _ in range(200):
         assert 1 <= len(q.get_many(most, timeout=60)) <= 101
 

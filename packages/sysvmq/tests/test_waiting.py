@@ -130,16 +130,14 @@ def test_a_spin_ends_with_the_timeout(make, times_out):
 
 
 @several_cpus
-def test_spins_that_do_not_pay_are_given_up(make, in_time):
-    queue = make(spin_us=3000)
-    in_vain(queue, 20, 0.004)
-
+@pytest.mark.native("who spins and who naps look alike")
+def test_spins_that_do_not_pay_are_given_up(make, thread, seconds_awake, in_time):
     def attempt():
-        before = time.thread_time()
-        in_vain(queue, 20, 0.004)
-        return (time.thread_time() - before) / 20
+        queue = make(spin_us=200_000)
+        thread(in_vain, queue, 1, 0.25).result()
+        return seconds_awake(queue)
 
-    in_time(attempt, 0.001)
+    in_time(attempt, 0.2)
 
 
 @pytest.mark.native("a waiter that naps costs some CPU")
