@@ -593,11 +593,11 @@ with posixmq.Queue({name!r}, 2, 64) as q:
     )
 
 
-def test_a_signal_handler_may_ask_while_its_thread_is_asking(make, name, monkeypatch):
+def test_a_signal_handler_may_ask_while_its_thread_is_asking(make, monkeypatch):
     """It may come at any moment, also while notify() holds its lock."""
     from posixmq import _notify
 
-    q, other = make(name), make(name + "-2")
+    q, other = make(), make()
     tokens = _notify.secrets.token_bytes
 
     def interrupted(size):
