@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import tomllib
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -41,6 +40,9 @@ SETUPTOOLS = "setuptools>=77"
 PEERS = ["posix_ipc", "sysv_ipc", "faster-fifo", "pyzmq"]
 PEERS += ["cloudtoid-interprocess", "zeroq", "kickmsg", "redis"]
 
+if sys.version_info < (3, 11):  # noqa: UP036 - somebody may start it with an older one
+    sys.exit(f"Python 3.11 or later is needed, and this is {sys.version.partition(' ')[0]}")
+
 nox.needs_version = ">=2025.10.14"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.download_python = "never"
@@ -55,7 +57,7 @@ logging.getLogger("nox").addFilter(lambda record: record.msg != "uv binary not f
 
 # pyenv's shims start only the version that is chosen now: put all of its Pythons on the path.
 PYENV = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser()
-for version in PYTHONS:
+for version in PYTHONS if os.access(PYENV, os.R_OK) else []:
     for folder in sorted(PYENV.glob(f"versions/{version}.*[0-9]/bin")):
         os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
     for folder in sorted(PYENV.glob(f"versions/{version}.*t/bin"), reverse=True):
@@ -287,6 +289,8 @@ and, marked 3p, those of POSIX. `nox -s sync` writes this page from the tables.
 
 def conformance_page() -> str:
     """Return docs/conformance.md, made of the tables beside the tests."""
+    import tomllib  # here, so that a Python without it is told which one is needed
+
     tables = {
         name: tomllib.loads((ROOT / f"packages/{name}/tests/conformance.toml").read_text())
         for name in SIBLINGS
