@@ -1,8 +1,31 @@
-"""The documented examples use the queue /foo and the key 1, which may be somebody's already."""
+"""What holds for the tests of all three distributions."""
 
 from __future__ import annotations
 
+import functools
+import multiprocessing
+
 import pytest
+
+
+@functools.cache
+def missing_semaphores() -> str:
+    """Return why multiprocessing can make no semaphores, or nothing if it can."""
+    try:
+        multiprocessing.get_context("fork").Semaphore()
+    except OSError as error:
+        return f"multiprocessing can make no semaphores, which need /dev/shm ({error.strerror})"
+    return ""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("semaphores") and (reason := missing_semaphores()):
+        pytest.skip(reason)
+
+
+# ---------------------------------------------------------------- the documented examples
+
+# They use the queue /foo and the key 1, which may be somebody's already.
 
 
 def in_use() -> bool:

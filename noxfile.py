@@ -128,9 +128,16 @@ def pytest(session: nox.Session, *paths: str) -> None:
     run_outside(session, "python", "-I", "-m", "pytest", *settings, *session.posargs, *targets)
 
 
+def work_folder(session: nox.Session) -> Path:
+    """Return a folder beside the session's environment. (create_tmp would move TMPDIR there, too.)"""
+    folder = Path(session.virtualenv.location, "work").resolve()
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 def run_suites(session: nox.Session, wheels: Path, *names: str) -> None:
     """Run these suites, or all, from the wheels in the folder, each in an environment of its own."""
-    work = session.create_tmp()
+    work = work_folder(session)
     nox_itself = Path(sys.argv[0]).absolute()
     if nox_itself.is_relative_to(ROOT):
         nox_itself = nox_itself.relative_to(ROOT)
@@ -432,7 +439,7 @@ def test(session: nox.Session) -> None:
     """Test all three distributions on this Python, from wheels, and check the style: a few minutes."""
     session.install(RUFF)
     quick_lint(session)
-    wheels = Path(session.create_tmp(), "wheels").resolve()
+    wheels = work_folder(session) / "wheels"
     build_into(session, wheels, *FOLDERS)
     run_suites(session, wheels)
 
@@ -448,7 +455,7 @@ def tests_freethreaded(session: nox.Session) -> None:
     """Test each package on free-threaded Pythons (python3.13t or later), where there are any."""
     if not FREE_THREADED:
         session.skip("no free-threaded Python found (python3.13t or later, with headers)")
-    wheels = Path(session.create_tmp(), "wheels").resolve()
+    wheels = work_folder(session) / "wheels"
     build_into(session, wheels, *SIBLINGS)
     for name in SIBLINGS:
         install = ("--no-index", "--force-reinstall", str(built(wheels, name, ".whl")))
@@ -517,7 +524,7 @@ PYCONFIG = """
 def portable(session: nox.Session) -> None:
     """Test the waits of systems without thread-directed timers (FreeBSD, macOS), on this one."""
     session.env["CFLAGS"] = "-O2 -DMQC_POLLS"
-    wheels = Path(session.create_tmp(), "wheels").resolve()
+    wheels = work_folder(session) / "wheels"
     build_into(session, wheels, *SIBLINGS)
     for name in SIBLINGS:
         session.install("--no-index", "--force-reinstall", str(built(wheels, name, ".whl")))

@@ -180,6 +180,7 @@ def test_processes_are_handed_queues(run):
     assert run(EXAMPLES / "hand_over.py") == "[0, 1, 4, 9, 16]\n"
 
 
+@pytest.mark.semaphores
 def test_workers_of_an_executor_report_through_a_queue(run):
     expected = "['0 taken', '1 taken', '2 taken']\n[0, 1, 4]\n"
     assert run(EXAMPLES / "executor.py") == expected

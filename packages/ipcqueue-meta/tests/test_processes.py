@@ -109,6 +109,7 @@ def test_a_process_takes_from_one_queue_and_puts_into_another(make, unique, fami
     assert got == 20
 
 
+@pytest.mark.semaphores
 @METHODS
 def test_the_workers_of_an_executor_are_handed_a_queue_by_the_initializer(
     make, address, script, method
@@ -131,6 +132,7 @@ def test_the_workers_of_an_executor_are_handed_a_queue_by_the_initializer(
     assert got == list(range(10))
 
 
+@pytest.mark.semaphores
 @METHODS
 def test_the_tasks_of_an_executor_may_have_a_queue_among_their_arguments(
     make, address, script, method
@@ -151,6 +153,7 @@ def test_the_tasks_of_an_executor_may_have_a_queue_among_their_arguments(
     assert got == list(range(10))
 
 
+@pytest.mark.semaphores
 @METHODS
 def test_a_pool_of_multiprocessing_hands_a_queue_to_its_workers(make, address, script, method):
     make(address)
@@ -242,6 +245,7 @@ def test_an_anonymous_queue_goes_to_a_process_by_its_descriptor(script, method):
     assert got == list(range(10))
 
 
+@pytest.mark.semaphores
 @METHODS
 def test_an_anonymous_queue_goes_to_an_executor_by_the_initializer(script, method):
     got = script(
@@ -258,6 +262,7 @@ def test_an_anonymous_queue_goes_to_an_executor_by_the_initializer(script, metho
     assert got == list(range(10))
 
 
+@pytest.mark.semaphores
 @METHODS
 def test_a_task_that_is_given_an_anonymous_queue_fails_and_the_executor_goes_on(script, method):
     """Tasks go through a pipe, in which no descriptor travels; the pool must not hang."""

@@ -146,6 +146,7 @@ class Own(QueueError):
     """An error of a program's own."""
 
 
+@pytest.mark.semaphores
 def test_errors_cross_a_process_pool(name):
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
