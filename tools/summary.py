@@ -80,7 +80,9 @@ def one_line(outcome: ElementTree.Element) -> str:
         message = str(ast.literal_eval(text)[2]).removeprefix("Skipped: ")
     elif message == "collection failure":  # the text ends with the exception
         message = text.strip().splitlines()[-1].removeprefix("E").strip()
-    return (message or text).strip().partition("\n")[0][:MESSAGE_WIDTH]
+    lines = (message or text).strip().splitlines() or [""]
+    told = lines[0] if len(lines) == 1 else f"{lines[0]} ... {lines[-1].strip()}"
+    return told[:MESSAGE_WIDTH]
 
 
 # ------------------------------------------------------------------------------ telling
