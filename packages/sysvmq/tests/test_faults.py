@@ -163,6 +163,7 @@ if ctypes.CDLL(None).unshare(0x08000000):
     return lambda code: with_faults(start + code)
 
 
+@pytest.mark.native("timers end the waits")
 @pytest.mark.parametrize("call", ["TIMER_CREATE", "TIMER_SETTIME"])
 def test_a_wait_without_a_timer_says_so_and_the_next_one_waits(with_faults, call):
     with_faults(f"""

@@ -69,7 +69,7 @@ def test_a_slice_receives_at_its_place(raw):
 
 
 def test_numpy_arrays_are_filled(raw):
-    numpy = pytest.importorskip("numpy")
+    numpy = pytest.importorskip("numpy", reason="numpy is not installed")
     values = numpy.zeros(SIZE // 8)
     raw.put(numpy.arange(SIZE // 8, dtype=float))
     assert raw.get_into(values) == (SIZE, 1)

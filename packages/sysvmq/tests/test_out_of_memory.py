@@ -11,7 +11,7 @@ import pytest
 
 import sysvmq
 
-testcapi = pytest.importorskip("_testcapi")
+testcapi = pytest.importorskip("_testcapi", reason="this Python lacks _testcapi")
 if not hasattr(testcapi, "set_nomemory"):
     pytest.skip("this Python cannot make an allocation fail", allow_module_level=True)
 

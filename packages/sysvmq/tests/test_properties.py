@@ -6,7 +6,7 @@ import pytest
 
 from sysvmq import Queue, RawSerializer
 
-hypothesis = pytest.importorskip("hypothesis")
+hypothesis = pytest.importorskip("hypothesis", reason="hypothesis is not installed")
 st = hypothesis.strategies
 
 quick = hypothesis.settings(
