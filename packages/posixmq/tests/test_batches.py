@@ -500,6 +500,7 @@ def test_put_many_without_waiting_puts_what_there_is_room_for(q):
     assert q.put_many(range(9), timeout=0) == 4
 
 
+@pytest.mark.native("those who wait make room")
 def test_put_many_without_waiting_serves_those_who_wait_as_well(make, background):
     """There is room for them besides what the queue holds."""
     q = make(maxsize=2)
