@@ -450,7 +450,7 @@ def in_time():
 
     def in_time(attempt, limit):
         taken = []
-        while len(taken) < TRIES and sum(taken) < TEST_LIMIT_S / 2:
+        while len(taken) < TRIES and sum(taken) < WAIT_LIMIT_S:
             taken.append(attempt())
             if taken[-1] < limit:
                 return

@@ -115,6 +115,7 @@ assert own_descriptors() == before
 """)
 
 
+@pytest.mark.native("a wait needs a timer")
 @pytest.mark.parametrize("call", ["TIMER_CREATE", "TIMER_SETTIME"])
 def test_a_wait_without_a_timer_says_so_and_the_next_one_waits(with_faults, call):
     with_faults(f"""
