@@ -14,6 +14,7 @@ import pytest
 from posixmq import QueueError
 
 SIGNAL = signal.SIGUSR1
+NEVER = "too busy a machine: the signal was never in time"
 SIGNALS = 150  # how many come, each 20 ms after the last
 RESTART = pytest.mark.parametrize("restart", [False, True], ids=["plain", "SA_RESTART"])
 DIRECTION = pytest.mark.parametrize("direction", ["get", "put"])
@@ -242,8 +243,9 @@ def test_a_handler_that_outlasts_the_timeout_ends_the_wait(make, handle, signall
     for timeout in (0.2, 2, 20):
         deadline = time.monotonic() + timeout
         if signalled(lambda timeout=timeout: get(timeout), timeout):
-            break
-    assert over == [1]
+            assert over == [1]
+            return
+    pytest.skip(NEVER)
 
 
 # --- SA_RESTART: the kernel goes on by itself ------------------------------------------------------
@@ -290,8 +292,9 @@ def test_a_restarting_handler_does_not_move_the_timeout(
 
     for timeout in (0.3, 3, 30):
         if signalled(lambda timeout=timeout: wait(timeout), timeout):
-            break
-    assert calls == [SIGNAL]
+            assert calls == [SIGNAL]
+            return
+    pytest.skip(NEVER)
 
 
 # --- handlers that raise ------------------------------------------------------------------------------
