@@ -97,11 +97,21 @@ typedef struct mqc_waiter {
 
 /* What a direction of a queue has learnt about spinning. */
 typedef struct {
-    atomic_uint misses; /* spins in a row that did not pay, up to MQC_MOST_MISSES */
-    atomic_uint skip;   /* waits that will not spin at all */
+    atomic_uint misses;       /* spins in a row that did not pay, up to MQC_MOST_MISSES */
+    atomic_uint skip;         /* waits that will not spin at all */
+    atomic_uint long_sleeps;  /* sleeps of MQC_RARE_NS and more in a row */
+    atomic_int strikes;       /* evidence that other programs take the CPU: mqc_spin_judge */
+    atomic_uint barred_until; /* no spin before this moment: microseconds, modulo 2^32 */
 } mqc_spin;
 
 #define MQC_MOST_MISSES 10
+#define MQC_RARE_NS (10 * MQC_MILLISECOND) /* between messages that no spin waits for */
+
+/* Programs that wait for the same queue yield again sooner; one that computes does not. */
+#define MQC_LONG_YIELD_NS MQC_MILLISECOND
+#define MQC_STRIKE 64 /* weighs as much as so many short yields that brought a message */
+#define MQC_MOST_STRIKES (3 * MQC_STRIKE)
+#define MQC_BAR_US 80000
 
 enum { MQC_GET, MQC_PUT };
 
@@ -546,13 +556,55 @@ mqc_spin_missed(mqc_gate *gate, mqc_spin *spin)
     atomic_store(&gate->alone, mqc_has_one_cpu());
 }
 
-/* A short sleep would perhaps have been spared by a spin: sooner spin again. */
+/* Learn from a sleep that brought a message. After a short one, halve the waits that will not
+ * spin: a spin would probably have caught the message. Where messages come so rarely that all
+ * sleeps are long, and spins have missed, leave the spin out for as many waits as possible. */
 static void
 mqc_spin_learn(mqc_gate *gate, mqc_spin *spin, int64_t slept)
 {
     if (slept < 4 * gate->spin_ns) {
         atomic_store(&spin->skip, atomic_load(&spin->skip) / 2);
     }
+    if (slept < MQC_RARE_NS) {
+        atomic_store(&spin->long_sleeps, 0);
+    }
+    else if (atomic_fetch_add(&spin->long_sleeps, 1) >= 2 && atomic_load(&spin->misses) > 1) {
+        atomic_store(&spin->misses, MQC_MOST_MISSES);
+        atomic_store(&spin->skip, (1u << MQC_MOST_MISSES) - 1);
+    }
+}
+
+/* A yield may give the CPU to a program that computes, for a whole slice of the scheduler. That
+ * shows by what a long yield brought. If a message has waited for this thread, a sleep in the
+ * kernel would have been quicker. If there is none, other readers or writers of the queue were at
+ * work, and nothing was lost. (The try after the yield counts as a part of it; where that takes
+ * long, the message is so large that a spin saves nothing.) */
+static void
+mqc_spin_judge(mqc_spin *spin, int64_t now, int64_t yielded, int brought)
+{
+    int strikes = atomic_load_explicit(&spin->strikes, memory_order_relaxed);
+
+    if (yielded < MQC_LONG_YIELD_NS) {
+        strikes -= brought;
+    }
+    else {
+        strikes += brought ? MQC_STRIKE : -2 * MQC_STRIKE;
+    }
+    if (strikes > MQC_MOST_STRIKES) {
+        strikes -= MQC_STRIKE; /* the next strike bars again */
+        atomic_store(&spin->barred_until, (unsigned)(now / 1000) + MQC_BAR_US);
+    }
+    atomic_store_explicit(&spin->strikes, strikes > 0 ? strikes : 0, memory_order_relaxed);
+}
+
+/* Whether barred_until is ahead by MQC_BAR_US or less. A number that is left from an hour before
+ * can look so once in 2^32 microseconds, and does no harm. */
+static int
+mqc_spin_is_barred(mqc_spin *spin, int64_t now)
+{
+    unsigned until = atomic_load_explicit(&spin->barred_until, memory_order_relaxed);
+
+    return until - (unsigned)(now / 1000) - 1 < MQC_BAR_US;
 }
 
 /* When a spin that begins now shall end; 0 to go to sleep at once. */
@@ -560,7 +612,7 @@ static int64_t
 mqc_spin_end(mqc_gate *gate, mqc_spin *spin, int64_t deadline)
 {
     unsigned skip = atomic_load_explicit(&spin->skip, memory_order_relaxed);
-    int64_t end;
+    int64_t now, end;
 
     if (gate->spin_ns == 0 || atomic_load_explicit(&gate->alone, memory_order_relaxed)) {
         return 0;
@@ -569,7 +621,11 @@ mqc_spin_end(mqc_gate *gate, mqc_spin *spin, int64_t deadline)
         atomic_store(&spin->skip, skip - 1);
         return 0;
     }
-    end = mqc_deadline(gate->spin_ns);
+    now = mqc_now();
+    if (mqc_spin_is_barred(spin, now)) {
+        return 0;
+    }
+    end = now + gate->spin_ns;
     return end < deadline ? end : deadline;
 }
 
@@ -578,11 +634,17 @@ static int
 mqc_spin_on(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *context, int64_t slice_end,
             int64_t spin_end)
 {
+    int64_t now = mqc_now();
+
     do {
-        int error;
+        int64_t before = now;
+        int error, brought;
         sched_yield();
         error = attempt(context, 0);
-        if (error == 0 || error == EINPROGRESS) {
+        brought = error == 0 || error == EINPROGRESS;
+        now = mqc_now();
+        mqc_spin_judge(spin, now, now - before, brought);
+        if (brought) {
             atomic_store_explicit(&spin->misses, 0, memory_order_relaxed);
         }
         if (error != EAGAIN) {
@@ -591,8 +653,8 @@ mqc_spin_on(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *context, 
         if (atomic_load_explicit(&gate->closed, memory_order_relaxed)) {
             return EBADF;
         }
-    } while (mqc_now() < slice_end);
-    if (slice_end == spin_end) {
+    } while (now < slice_end);
+    if (now >= spin_end) {
         mqc_spin_missed(gate, spin);
     }
     return EAGAIN;

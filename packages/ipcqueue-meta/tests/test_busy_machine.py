@@ -1,0 +1,122 @@
+"""The spin beside busy programs: it is given up where a yield of the CPU costs more than a sleep.
+
+A library that is loaded beforehand calls a function of the test's instead of sched_yield(2). So the
+test decides how long a yield lasts and what it brings, on any machine.
+"""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    len(os.sched_getaffinity(0)) < 2, reason="with one CPU nobody spins"
+)
+
+LIBRARY = """
+#include <stddef.h>
+
+void (*volatile during_yield)(void) = NULL;
+
+int
+sched_yield(void)
+{
+    if (during_yield != NULL) {
+        during_yield();
+    }
+    return 0;
+}
+"""
+
+SCRIPT = """
+import ctypes
+
+q = open_queue(sys.argv[1])
+library = ctypes.CDLL(os.environ["LD_PRELOAD"].split()[-1])
+LONG = 0.002  # seconds: more than partners need to yield in their turn
+yields = 0
+seconds, brings = 0, False  # how long a yield lasts, and whether there is a message after it
+
+
+@ctypes.CFUNCTYPE(None)
+def during_yield():
+    global yields
+    yields += 1
+    time.sleep(seconds)
+    if brings:
+        q.put("a message")
+
+
+hook = ctypes.c_void_p.in_dll(library, "during_yield")
+hook.value = ctypes.cast(during_yield, ctypes.c_void_p).value
+
+
+def spins(a_yield_lasts, and_brings=True):
+    '''Wait once, and return whether that spun.'''
+    global seconds, brings
+    seconds, brings = a_yield_lasts, and_brings
+    before = yields
+    try:
+        q.get(timeout=0.001)
+    except queue.Empty:
+        pass
+    return yields > before
+
+
+"""
+
+
+@pytest.fixture
+def beside(run, make, address, tmp_path):
+    """Run a script that decides what happens during a yield."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if not compiler:
+        pytest.skip("needs a C compiler")
+    source, library = tmp_path / "yield.c", tmp_path / "yield.so"
+    source.write_text(LIBRARY)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
+    make(address)
+    preloaded = f"{os.environ.get('LD_PRELOAD', '')} {library}".strip()
+    return lambda code: run(SCRIPT + code, address, LD_PRELOAD=preloaded)
+
+
+def test_yields_after_which_a_message_has_waited_end_the_spin(beside):
+    beside("assert [spins(LONG) for _ in range(6)] == [True] * 4 + [False] * 2")
+
+
+def test_the_spin_comes_back_within_a_tenth_of_a_second(beside):
+    beside(
+        """
+while spins(LONG):
+    pass
+for _ in range(20):  # something else may take the CPU just now
+    time.sleep(0.1)
+    if all(spins(0) for _ in range(10)):
+        break
+else:
+    raise AssertionError("it never comes back")
+"""
+    )
+
+
+def test_a_spin_that_comes_back_to_long_yields_ends_at_once(beside):
+    beside(
+        """
+while spins(LONG):
+    pass
+time.sleep(0.1)
+assert [spins(LONG) for _ in range(3)] == [True, False, False]
+"""
+    )
+
+
+def test_yields_after_which_others_have_taken_everything_are_those_of_partners(beside):
+    beside(
+        """
+for _ in range(5):
+    assert all(spins(LONG) for _ in range(2))
+    assert spins(LONG, and_brings=False)
+    assert not spins(0)  # after a spin that missed, the next wait does without
+"""
+    )
