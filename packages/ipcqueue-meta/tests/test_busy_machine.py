@@ -1,7 +1,8 @@
 """The spin beside busy programs: it is given up where a yield of the CPU costs more than a sleep.
 
-A library that is loaded beforehand calls a function of the test's instead of sched_yield(2). So the
-test decides how long a yield lasts and what it brings, on any machine.
+A library that is loaded beforehand calls a function of the test's instead of sched_yield(2), and says
+how many CPUs there are. So the test decides how long a yield lasts, what it brings, and whether more
+programs want to run than there are CPUs, on any machine.
 """
 
 import os
@@ -15,9 +16,13 @@ pytestmark = pytest.mark.skipif(
 )
 
 LIBRARY = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
 #include <stddef.h>
+#include <unistd.h>
 
 void (*volatile during_yield)(void) = NULL;
+volatile long cpus = 1000000;
 
 int
 sched_yield(void)
@@ -26,6 +31,14 @@ sched_yield(void)
         during_yield();
     }
     return 0;
+}
+
+long
+sysconf(int name)
+{
+    long (*next)(int) = (long (*)(int))dlsym(RTLD_NEXT, "sysconf");
+
+    return name == _SC_NPROCESSORS_ONLN ? cpus : next(name);
 }
 """
 
@@ -75,14 +88,14 @@ def beside(run, make, address, tmp_path):
         pytest.skip("needs a C compiler")
     source, library = tmp_path / "yield.c", tmp_path / "yield.so"
     source.write_text(LIBRARY)
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
     make(address)
     preloaded = f"{os.environ.get('LD_PRELOAD', '')} {library}".strip()
     return lambda code: run(SCRIPT + code, address, LD_PRELOAD=preloaded)
 
 
 def test_yields_after_which_a_message_has_waited_end_the_spin(beside):
-    beside("assert [spins(LONG) for _ in range(6)] == [True] * 4 + [False] * 2")
+    beside("assert [spins(LONG) for _ in range(6)] == [True] * 3 + [False] * 3")
 
 
 def test_the_spin_comes_back_within_a_tenth_of_a_second(beside):
@@ -111,11 +124,29 @@ assert [spins(LONG) for _ in range(3)] == [True, False, False]
     )
 
 
+def test_the_spin_does_not_come_back_while_more_programs_run_than_there_are_cpus(beside):
+    beside(
+        """
+cpus = ctypes.c_long.in_dll(library, "cpus")
+while spins(LONG):
+    pass
+cpus.value = 0  # this program alone is one too many
+for _ in range(3):
+    time.sleep(0.1)
+    assert not spins(0)
+cpus.value = 1_000_000
+time.sleep(0.1)
+assert spins(0)
+"""
+    )
+
+
 def test_yields_after_which_others_have_taken_everything_are_those_of_partners(beside):
     beside(
         """
 for _ in range(5):
-    assert all(spins(LONG) for _ in range(2))
+    assert spins(LONG)
+    assert spins(LONG)
     assert spins(LONG, and_brings=False)
     assert not spins(0)  # after a spin that missed, the next wait does without
 """

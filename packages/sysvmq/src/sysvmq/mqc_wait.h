@@ -24,6 +24,7 @@
 #endif
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
@@ -101,7 +102,7 @@ typedef struct {
     atomic_uint skip;         /* waits that will not spin at all */
     atomic_uint long_sleeps;  /* sleeps of MQC_RARE_NS and more in a row */
     atomic_int strikes;       /* evidence that other programs take the CPU: mqc_spin_judge */
-    atomic_uint barred_until; /* no spin before this moment: microseconds, modulo 2^32 */
+    atomic_uint barred_until; /* no spin before this moment, in microseconds modulo 2^32; or 0 */
 } mqc_spin;
 
 #define MQC_MOST_MISSES 10
@@ -110,7 +111,7 @@ typedef struct {
 /* Programs that wait for the same queue yield again sooner; one that computes does not. */
 #define MQC_LONG_YIELD_NS MQC_MILLISECOND
 #define MQC_STRIKE 64 /* weighs as much as so many short yields that brought a message */
-#define MQC_MOST_STRIKES (3 * MQC_STRIKE)
+#define MQC_MOST_STRIKES (2 * MQC_STRIKE)
 #define MQC_BAR_US 80000
 
 enum { MQC_GET, MQC_PUT };
@@ -574,6 +575,35 @@ mqc_spin_learn(mqc_gate *gate, mqc_spin *spin, int64_t slept)
     }
 }
 
+/* Whether more threads want to run than there are CPUs. It is the number before the slash in
+ * /proc/loadavg, "0.42 0.36 0.31 3/211 4711"; where there is no such file, nobody knows. */
+static int
+mqc_is_overloaded(void)
+{
+    int file = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+    char text[80] = "";
+    long runnable = 0;
+
+    if (file < 0 || read(file, text, sizeof(text) - 1) <= 0) {
+        text[0] = '/';
+    }
+    if (file >= 0) {
+        close(file);
+    }
+    for (const char *next = text; *next != '/' && *next != '\0'; next++) {
+        runnable = *next == ' ' ? 0 : 10 * runnable + (*next - '0');
+    }
+    return runnable > sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+static void
+mqc_spin_bar(mqc_spin *spin, int64_t now)
+{
+    unsigned until = (unsigned)(now / 1000) + MQC_BAR_US;
+
+    atomic_store(&spin->barred_until, until == 0 ? 1 : until);
+}
+
 /* A yield may give the CPU to a program that computes, for a whole slice of the scheduler. That
  * shows by what a long yield brought. If a message has waited for this thread, a sleep in the
  * kernel would have been quicker. If there is none, other readers or writers of the queue were at
@@ -592,19 +622,30 @@ mqc_spin_judge(mqc_spin *spin, int64_t now, int64_t yielded, int brought)
     }
     if (strikes > MQC_MOST_STRIKES) {
         strikes -= MQC_STRIKE; /* the next strike bars again */
-        atomic_store(&spin->barred_until, (unsigned)(now / 1000) + MQC_BAR_US);
+        mqc_spin_bar(spin, now);
     }
     atomic_store_explicit(&spin->strikes, strikes > 0 ? strikes : 0, memory_order_relaxed);
 }
 
-/* Whether barred_until is ahead by MQC_BAR_US or less. A number that is left from an hour before
- * can look so once in 2^32 microseconds, and does no harm. */
+/* Whether there is no spin yet, as other programs take the CPU. When the time is up and there are
+ * still too many of them, it begins anew: to try costs a slice of the scheduler. */
 static int
 mqc_spin_is_barred(mqc_spin *spin, int64_t now)
 {
     unsigned until = atomic_load_explicit(&spin->barred_until, memory_order_relaxed);
 
-    return until - (unsigned)(now / 1000) - 1 < MQC_BAR_US;
+    if (until == 0) {
+        return 0;
+    }
+    if (until - (unsigned)(now / 1000) <= MQC_BAR_US) {
+        return 1;
+    }
+    if (mqc_is_overloaded()) {
+        mqc_spin_bar(spin, now);
+        return 1;
+    }
+    atomic_store(&spin->barred_until, 0);
+    return 0;
 }
 
 /* When a spin that begins now shall end; 0 to go to sleep at once. */
