@@ -106,7 +106,7 @@ typedef struct {
 } mqc_spin;
 
 #define MQC_MOST_MISSES 10
-#define MQC_RARE_NS (10 * MQC_MILLISECOND) /* between messages that no spin waits for */
+#define MQC_RARE_NS 10000000 /* between messages that no spin waits for */
 
 /* Programs that wait for the same queue yield again sooner; one that computes does not. */
 #define MQC_LONG_YIELD_NS MQC_MILLISECOND
@@ -599,9 +599,7 @@ mqc_is_overloaded(void)
 static void
 mqc_spin_bar(mqc_spin *spin, int64_t now)
 {
-    unsigned until = (unsigned)(now / 1000) + MQC_BAR_US;
-
-    atomic_store(&spin->barred_until, until == 0 ? 1 : until);
+    atomic_store(&spin->barred_until, (unsigned)(now / 1000) + MQC_BAR_US);
 }
 
 /* A yield may give the CPU to a program that computes, for a whole slice of the scheduler. That
