@@ -38,17 +38,29 @@ enum {
 };
 
 typedef struct {
-    PyObject *Empty;
-    PyObject *Full;
     PyObject *decode_error;
-    PyObject *Message; /* the namedtuple that receive() returns */
     PyObject *PickleSerializer;
-    PyObject *dumps;    /* pickle.dumps */
-    PyObject *loads;    /* pickle.loads */
     PyObject *protocol; /* the documented default: 1 */
     PyObject *thread_key;
     PyObject *words[MQC_WORDS];
+    /* Set when the first Queue is made: what calls need of queue and collections. */
+    atomic_int has_queue;
+    PyObject *Empty;
+    PyObject *Full;
+    PyObject *Message; /* the namedtuple that receive() returns */
+    /* Set when the first Queue is made whose serializer rests on pickle. */
+    atomic_int has_pickle;
+    PyObject *dumps;
+    PyObject *loads;
 } mqc_state;
+
+/* Something to import, and where a reference to it goes. */
+typedef struct {
+    PyObject **place;
+    const char *module_name, *attribute;
+} mqc_import_request;
+
+#define MQC_MOST_IMPORTS 3
 
 static PyObject *
 mqc_import(const char *module_name, const char *attribute)
@@ -64,6 +76,74 @@ mqc_import(const char *module_name, const char *attribute)
     return value;
 }
 
+/* Import all of them (at most MQC_MOST_IMPORTS) and then fill their places, unless *done says
+ * that somebody has: imports release the GIL, so two threads may make the first Queue at once. */
+static int
+mqc_import_once(atomic_int *done, const mqc_import_request *requests, size_t count)
+{
+    PyObject *found[MQC_MOST_IMPORTS] = {NULL};
+    int result = 0;
+
+    if (atomic_load(done)) {
+        return 0;
+    }
+    for (size_t i = 0; i < count && result == 0; i++) {
+        found[i] = mqc_import(requests[i].module_name, requests[i].attribute);
+        result = found[i] == NULL ? -1 : 0;
+    }
+    pthread_mutex_lock(&mqc_lock);
+    if (result == 0 && !atomic_load(done)) {
+        for (size_t i = 0; i < count; i++) {
+            *requests[i].place = found[i];
+            found[i] = NULL;
+        }
+        atomic_store(done, 1);
+    }
+    pthread_mutex_unlock(&mqc_lock);
+    for (size_t i = 0; i < count; i++) {
+        Py_XDECREF(found[i]);
+    }
+    return result;
+}
+
+/* Import what calls of any Queue need. These modules take longer to import than the package, so
+ * it waits for the first Queue; but not for the first call, as put() and get() must work where
+ * no file can be read any more. */
+static int
+mqc_state_need_queue(mqc_state *state)
+{
+    const mqc_import_request requests[] = {
+        {&state->Empty, "queue", "Empty"},
+        {&state->Full, "queue", "Full"},
+        {&state->Message, MQC_PACKAGE "._message", "Message"},
+    };
+
+    return mqc_import_once(&state->has_queue, requests, sizeof(requests) / sizeof(requests[0]));
+}
+
+/* Import what a serializer that rests on pickle needs, and a RawSerializer does not. */
+static int
+mqc_state_need_pickle(mqc_state *state)
+{
+    const mqc_import_request requests[] = {
+        {&state->dumps, "pickle", "dumps"},
+        {&state->loads, "pickle", "loads"},
+    };
+    PyObject *load, *result;
+
+    if (atomic_load(&state->has_pickle)) {
+        return 0;
+    }
+    load = mqc_import(MQC_PACKAGE ".serializers", "load_pickle");
+    result = load == NULL ? NULL : PyObject_CallNoArgs(load);
+    Py_XDECREF(load);
+    if (result == NULL) {
+        return -1;
+    }
+    Py_DECREF(result);
+    return mqc_import_once(&state->has_pickle, requests, sizeof(requests) / sizeof(requests[0]));
+}
+
 static int
 mqc_state_init(mqc_state *state)
 {
@@ -75,18 +155,6 @@ mqc_state_init(mqc_state *state)
         [MQC_MAX_ITEMS] = "max_items", [MQC_BUFFER] = "buffer",
         [MQC_EXCLUDE] = "exclude",     [MQC_INDEX] = "index",
     };
-    const struct {
-        PyObject **place;
-        const char *module_name, *attribute;
-    } wanted[] = {
-        {&state->Empty, "queue", "Empty"},
-        {&state->Full, "queue", "Full"},
-        {&state->decode_error, MQC_PACKAGE "._errors", "decode_error"},
-        {&state->Message, MQC_PACKAGE "._message", "Message"},
-        {&state->PickleSerializer, MQC_PACKAGE ".serializers", "PickleSerializer"},
-        {&state->dumps, "pickle", "dumps"},
-        {&state->loads, "pickle", "loads"},
-    };
 
     for (int i = 0; i < MQC_WORDS; i++) {
         state->words[i] = PyUnicode_InternFromString(words[i]);
@@ -94,11 +162,13 @@ mqc_state_init(mqc_state *state)
             return -1;
         }
     }
-    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
-        *wanted[i].place = mqc_import(wanted[i].module_name, wanted[i].attribute);
-        if (*wanted[i].place == NULL) {
-            return -1;
-        }
+    state->decode_error = mqc_import(MQC_PACKAGE "._errors", "decode_error");
+    if (state->decode_error == NULL) {
+        return -1;
+    }
+    state->PickleSerializer = mqc_import(MQC_PACKAGE ".serializers", "PickleSerializer");
+    if (state->PickleSerializer == NULL) {
+        return -1;
     }
     state->protocol = PyLong_FromLong(1);
     if (state->protocol == NULL) {
@@ -115,11 +185,11 @@ mqc_state_init(mqc_state *state)
 static int
 mqc_state_traverse(mqc_state *state, visitproc visit, void *arg)
 {
+    Py_VISIT(state->decode_error);
+    Py_VISIT(state->PickleSerializer);
     Py_VISIT(state->Empty);
     Py_VISIT(state->Full);
-    Py_VISIT(state->decode_error);
     Py_VISIT(state->Message);
-    Py_VISIT(state->PickleSerializer);
     Py_VISIT(state->dumps);
     Py_VISIT(state->loads);
     return 0;
@@ -128,15 +198,17 @@ mqc_state_traverse(mqc_state *state, visitproc visit, void *arg)
 static void
 mqc_state_clear(mqc_state *state)
 {
-    Py_CLEAR(state->Empty);
-    Py_CLEAR(state->Full);
     Py_CLEAR(state->decode_error);
-    Py_CLEAR(state->Message);
     Py_CLEAR(state->PickleSerializer);
-    Py_CLEAR(state->dumps);
-    Py_CLEAR(state->loads);
     Py_CLEAR(state->protocol);
     Py_CLEAR(state->thread_key);
+    atomic_store(&state->has_queue, 0);
+    Py_CLEAR(state->Empty);
+    Py_CLEAR(state->Full);
+    Py_CLEAR(state->Message);
+    atomic_store(&state->has_pickle, 0);
+    Py_CLEAR(state->dumps);
+    Py_CLEAR(state->loads);
     for (int i = 0; i < MQC_WORDS; i++) {
         Py_CLEAR(state->words[i]);
     }
@@ -769,7 +841,7 @@ mqc_serializer_clear(mqc_serializer *serializer)
 }
 
 static int
-mqc_serializer_init(const mqc_state *state, mqc_serializer *serializer, PyObject *object)
+mqc_serializer_init(mqc_state *state, mqc_serializer *serializer, PyObject *object)
 {
     if (object == NULL || object == Py_None) {
         object = state->PickleSerializer;
@@ -783,6 +855,10 @@ mqc_serializer_init(const mqc_state *state, mqc_serializer *serializer, PyObject
         return -1;
     }
     if (serializer->kind == MQC_PICKLE) {
+        if (mqc_state_need_pickle(state) < 0) {
+            mqc_serializer_clear(serializer);
+            return -1;
+        }
         serializer->dumps = Py_NewRef(state->dumps);
         serializer->loads = Py_NewRef(state->loads);
         return 0;
@@ -826,19 +902,23 @@ mqc_runs_code(const mqc_serializer *serializer)
 /* The serializer's methods, and whether to be wary of who else may write to the queue: -1 with
  * an exception. */
 static int
-mqc_serializer_prepare(const mqc_state *state, const mqc_manners *manners,
-                       mqc_serializer *serializer, PyObject *object)
+mqc_serializer_prepare(mqc_state *state, const mqc_manners *manners, mqc_serializer *serializer,
+                       PyObject *object)
 {
-    int wary;
+    int runs_code;
 
-    if (mqc_serializer_init(state, serializer, object) < 0) {
+    if (mqc_state_need_queue(state) < 0 || mqc_serializer_init(state, serializer, object) < 0) {
         return -1;
     }
-    wary = manners->trusted ? 0 : mqc_runs_code(serializer);
-    if (wary < 0) {
-        mqc_serializer_clear(serializer);
+    runs_code = mqc_runs_code(serializer);
+    if (runs_code > 0 && mqc_state_need_pickle(state) < 0) { /* it may rest on PickleSerializer */
+        runs_code = -1;
     }
-    return wary;
+    if (runs_code < 0) {
+        mqc_serializer_clear(serializer);
+        return -1;
+    }
+    return runs_code && !manners->trusted;
 }
 
 /* Who may put a message into a queue: its owner, its creator, and whom the mode lets. */
