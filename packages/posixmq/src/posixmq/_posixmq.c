@@ -1035,7 +1035,8 @@ send_payload(Queue *self, const mqc_payload *payload, unsigned priority, int64_t
     if (payload->size > self->maxmsgsize) {
         return EMSGSIZE;
     }
-    return mqc_put(&self->base, send_attempt, &message, payload->size > MQC_LARGE, patience);
+    return mqc_put(&self->base, (mqc_work){send_attempt, &message, payload->size > MQC_LARGE},
+                   patience);
 }
 
 static int
@@ -1097,7 +1098,7 @@ send_outbox(Queue *self, mqc_outbox *outbox, unsigned priority, int64_t patience
     outbox->send = send_one;
     outbox->context = &message;
     outbox->stretch = patience == 0 ? 0 : MQC_STRETCH;
-    return mqc_put(&self->base, mqc_send_batch, outbox, 1, patience);
+    return mqc_put(&self->base, (mqc_work){mqc_send_batch, outbox, 1}, patience);
 }
 
 static PyObject *
@@ -1143,8 +1144,8 @@ receive_bytes(Queue *self, int64_t patience, origin *from, mqc_spare **spare)
             return PyErr_NoMemory();
         }
     }
-    if (mqc_get(&self->base, receive_attempt, &message, message.capacity > MQC_LARGE, patience,
-                "get", &from->refusal) == 0) {
+    if (mqc_get(&self->base, (mqc_work){receive_attempt, &message, message.capacity > MQC_LARGE},
+                patience, "get", &from->refusal) == 0) {
         bytes = mqc_bytes(message.buffer, (size_t)message.size, spare);
         from->priority = message.priority;
     }
@@ -1222,7 +1223,8 @@ get_items(Queue *self, size_t most, int64_t patience)
     PyObject *items = NULL;
     int refusal;
 
-    if (mqc_get(&self->base, mqc_receive_batch, &inbox, 1, patience, "get", &refusal) == 0) {
+    if (mqc_get(&self->base, (mqc_work){mqc_receive_batch, &inbox, 1}, patience, "get", &refusal) ==
+        0) {
         items = mqc_inbox_decode(self->base.state, &self->base.serializer, (PyObject *)self, &inbox,
                                  "priority");
     }
@@ -1253,8 +1255,8 @@ get_into_view(Queue *self, const Py_buffer *view, int64_t patience)
     if (spare == NULL) {
         return NULL;
     }
-    if (mqc_get(&self->base, receive_attempt, &message, self->maxmsgsize > MQC_LARGE, patience,
-                "get", &refusal) == 0) {
+    if (mqc_get(&self->base, (mqc_work){receive_attempt, &message, self->maxmsgsize > MQC_LARGE},
+                patience, "get", &refusal) == 0) {
         result = mqc_size_and_place((size_t)message.size, (long)message.priority, &spare);
     }
     mqc_spare_keep(&self->base.spare, spare);
@@ -1284,9 +1286,12 @@ Queue_put(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnam
     static const mqc_parameters parameters = {
         "put", 1, 5, 5, {MQC_ITEM, MQC_BLOCK, MQC_TIMEOUT, MQC_PRIORITY, MQC_PROTOCOL}};
     Queue *self = (Queue *)op;
-    PyObject *values[5] = {NULL};
+    PyObject *values[5];
     int64_t patience;
 
+    if (mqc_is_plain(&parameters, nargs, kwnames)) {
+        return put_item(self, args[0], MQC_FOREVER, NULL, NULL);
+    }
     if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
         mqc_read_patience(values[1], values[2], &patience) < 0) {
         return NULL;
@@ -1304,7 +1309,7 @@ Queue_put_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject
     static const mqc_parameters parameters = {
         "put_nowait", 1, 3, 3, {MQC_ITEM, MQC_PRIORITY, MQC_PROTOCOL}};
     Queue *self = (Queue *)op;
-    PyObject *values[3] = {NULL};
+    PyObject *values[3];
 
     if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0) {
         return NULL;
@@ -1329,10 +1334,13 @@ Queue_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnam
 {
     static const mqc_parameters parameters = {"get", 0, 2, 2, {MQC_BLOCK, MQC_TIMEOUT}};
     Queue *self = (Queue *)op;
-    PyObject *values[2] = {NULL};
+    PyObject *values[2];
     int64_t patience;
     origin from = {0};
 
+    if (mqc_is_plain(&parameters, nargs, kwnames)) {
+        return get_item(self, MQC_FOREVER, &from);
+    }
     if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
         mqc_read_patience(values[0], values[1], &patience) < 0) {
         return NULL;
@@ -1361,7 +1369,7 @@ Queue_receive(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *k
 {
     static const mqc_parameters parameters = {"receive", 0, 2, 2, {MQC_BLOCK, MQC_TIMEOUT}};
     Queue *self = (Queue *)op;
-    PyObject *values[2] = {NULL};
+    PyObject *values[2];
     int64_t patience;
 
     if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
@@ -1397,7 +1405,7 @@ Queue_put_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
     static const mqc_parameters parameters = {
         "put_many", 1, 5, 5, {MQC_ITEMS, MQC_BLOCK, MQC_TIMEOUT, MQC_PRIORITY, MQC_PROTOCOL}};
     Queue *self = (Queue *)op;
-    PyObject *values[5] = {NULL};
+    PyObject *values[5];
     int64_t patience;
 
     if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
@@ -1428,7 +1436,7 @@ Queue_get_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
     static const mqc_parameters parameters = {
         "get_many", 0, 3, 3, {MQC_MAX_ITEMS, MQC_BLOCK, MQC_TIMEOUT}};
     Queue *self = (Queue *)op;
-    PyObject *values[3] = {NULL};
+    PyObject *values[3];
     int64_t patience;
     long most = 0;
 
@@ -1461,7 +1469,7 @@ Queue_get_into(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
     static const mqc_parameters parameters = {
         "get_into", 1, 3, 3, {MQC_BUFFER, MQC_BLOCK, MQC_TIMEOUT}};
     Queue *self = (Queue *)op;
-    PyObject *values[3] = {NULL};
+    PyObject *values[3];
     PyObject *result;
     Py_buffer view;
     int64_t patience;
@@ -1988,7 +1996,7 @@ posixmq_unlink(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObje
 {
     static const mqc_parameters parameters = {"unlink", 1, 1, 1, {MQC_NAME}};
     module_state *state = PyModule_GetState(module);
-    PyObject *values[1] = {NULL};
+    PyObject *values[1];
 
     if (mqc_parse(&state->common, &parameters, args, nargs, kwnames, values) < 0) {
         return NULL;

@@ -952,7 +952,8 @@ send_payload(Queue *self, const mqc_payload *payload, long type, int64_t patienc
     }
     message.buffer->type = type;
     memcpy(message.buffer->text, payload->data, message.size);
-    error = mqc_put(&self->base, send_attempt, &message, payload->size > MQC_LARGE, patience);
+    error = mqc_put(&self->base, (mqc_work){send_attempt, &message, payload->size > MQC_LARGE},
+                    patience);
     if (message.buffer != &scratch.message) {
         free(message.buffer);
     }
@@ -1075,8 +1076,8 @@ receive_bytes(Queue *self, int64_t patience, selection *wanted, mqc_spare **spar
     if (start_with_longest(self, &message) < 0) {
         return NULL;
     }
-    if (mqc_get(&self->base, receive_attempt, &message, message.capacity > MQC_LARGE, patience,
-                message.flags & MSG_COPY ? "peek" : "get", &wanted->refusal) == 0) {
+    if (mqc_get(&self->base, (mqc_work){receive_attempt, &message, message.capacity > MQC_LARGE},
+                patience, message.flags & MSG_COPY ? "peek" : "get", &wanted->refusal) == 0) {
         bytes = mqc_bytes(message.buffer->text, (size_t)message.size, spare);
         wanted->type = message.buffer->type;
     }
@@ -1197,7 +1198,7 @@ send_outbox(Queue *self, mqc_outbox *outbox, long type, int64_t patience)
     outbox->send = send_one;
     outbox->context = &message;
     outbox->stretch = patience == 0 ? 0 : MQC_STRETCH;
-    error = mqc_put(&self->base, mqc_send_batch, outbox, 1, patience);
+    error = mqc_put(&self->base, (mqc_work){mqc_send_batch, outbox, 1}, patience);
     free(message.buffer);
     if (error == EAGAIN) {
         int never = never_fits(self->id, (size_t)outbox->payloads[outbox->next].size);
@@ -1285,8 +1286,8 @@ get_items(Queue *self, size_t most, int64_t patience, selection *wanted)
     }
     inbox.context = &receiving;
     inbox.spare = mqc_spare_swap(&self->base.spare, NULL);
-    if (mqc_get(&self->base, mqc_receive_batch, &inbox, 1, patience, "get", &wanted->refusal) ==
-        0) {
+    if (mqc_get(&self->base, (mqc_work){mqc_receive_batch, &inbox, 1}, patience, "get",
+                &wanted->refusal) == 0) {
         items = mqc_inbox_decode(self->base.state, &self->base.serializer, (PyObject *)self, &inbox,
                                  "msg_type");
     }
@@ -1315,8 +1316,9 @@ receive_into(Queue *self, const Py_buffer *view, int64_t patience, selection *wa
         PyErr_NoMemory();
         return -1;
     }
-    result = mqc_get(&self->base, receive_attempt, &message, message.capacity > MQC_LARGE, patience,
-                     "get_into", &wanted->refusal);
+    result =
+        mqc_get(&self->base, (mqc_work){receive_attempt, &message, message.capacity > MQC_LARGE},
+                patience, "get_into", &wanted->refusal);
     if (result == 0) {
         memcpy(view->buf, message.buffer->text, (size_t)message.size);
         wanted->type = message.buffer->type;
@@ -1368,9 +1370,12 @@ Queue_put(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnam
     static const mqc_parameters parameters = {
         "put", 1, 4, 5, {MQC_ITEM, MQC_BLOCK, MQC_MSG_TYPE, MQC_PROTOCOL, MQC_TIMEOUT}};
     Queue *self = (Queue *)op;
-    PyObject *values[5] = {NULL};
+    PyObject *values[5];
     int64_t patience;
 
+    if (mqc_is_plain(&parameters, nargs, kwnames)) {
+        return put_item(self, args[0], MQC_FOREVER, NULL, NULL);
+    }
     if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
         mqc_read_patience(values[1], values[4], &patience) < 0) {
         return NULL;
@@ -1388,7 +1393,7 @@ Queue_put_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject
     static const mqc_parameters parameters = {
         "put_nowait", 1, 3, 3, {MQC_ITEM, MQC_MSG_TYPE, MQC_PROTOCOL}};
     Queue *self = (Queue *)op;
-    PyObject *values[3] = {NULL};
+    PyObject *values[3];
 
     if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0) {
         return NULL;
@@ -1418,7 +1423,7 @@ static inline int
 parse_get(Queue *self, const mqc_parameters *parameters, PyObject *const *args, Py_ssize_t nargs,
           PyObject *kwnames, int64_t *patience, selection *wanted)
 {
-    PyObject *values[4] = {NULL};
+    PyObject *values[4];
 
     if (mqc_parse(self->base.state, parameters, args, nargs, kwnames, values) < 0 ||
         mqc_read_patience(values[0], values[2], patience) < 0) {
@@ -1436,6 +1441,9 @@ Queue_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnam
     selection wanted = {0};
     int64_t patience;
 
+    if (mqc_is_plain(&parameters, nargs, kwnames)) {
+        return get_item(self, MQC_FOREVER, &wanted);
+    }
     if (parse_get(self, &parameters, args, nargs, kwnames, &patience, &wanted) < 0) {
         return NULL;
     }
@@ -1451,7 +1459,7 @@ Queue_get_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject
 {
     static const mqc_parameters parameters = {"get_nowait", 0, 1, 2, {MQC_MSG_TYPE, MQC_EXCLUDE}};
     Queue *self = (Queue *)op;
-    PyObject *values[2] = {NULL};
+    PyObject *values[2];
     selection wanted = {0};
 
     if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
@@ -1506,7 +1514,7 @@ Queue_put_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
     static const mqc_parameters parameters = {
         "put_many", 1, 4, 5, {MQC_ITEMS, MQC_BLOCK, MQC_MSG_TYPE, MQC_PROTOCOL, MQC_TIMEOUT}};
     Queue *self = (Queue *)op;
-    PyObject *values[5] = {NULL};
+    PyObject *values[5];
     int64_t patience;
 
     if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
@@ -1541,7 +1549,7 @@ Queue_get_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
     static const mqc_parameters parameters = {
         "get_many", 0, 3, 5, {MQC_MAX_ITEMS, MQC_BLOCK, MQC_MSG_TYPE, MQC_TIMEOUT, MQC_EXCLUDE}};
     Queue *self = (Queue *)op;
-    PyObject *values[5] = {NULL};
+    PyObject *values[5];
     selection wanted = {0};
     int64_t patience;
     long most = 0;
@@ -1579,7 +1587,7 @@ Queue_get_into(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
     static const mqc_parameters parameters = {
         "get_into", 1, 3, 5, {MQC_BUFFER, MQC_BLOCK, MQC_MSG_TYPE, MQC_TIMEOUT, MQC_EXCLUDE}};
     Queue *self = (Queue *)op;
-    PyObject *values[5] = {NULL};
+    PyObject *values[5];
     selection wanted = {0};
     PyObject *result;
     Py_buffer view;
@@ -1636,7 +1644,7 @@ Queue_peek(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwna
 {
     static const mqc_parameters parameters = {"peek", 0, 1, 1, {MQC_INDEX}};
     Queue *self = (Queue *)op;
-    PyObject *values[1] = {NULL};
+    PyObject *values[1];
     selection wanted = {.flags = MSG_COPY};
 
     if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0) {
@@ -1693,13 +1701,7 @@ Queue_watch(PyObject *op, PyObject *args)
         return NULL;
     }
     watch.flags = exclude ? MSG_EXCEPT : 0;
-    error = mqc_move(self->base.state, &(mqc_transfer){
-                                           .gate = &self->base.gate,
-                                           .direction = MQC_GET,
-                                           .attempt = watch_attempt,
-                                           .context = &watch,
-                                           .patience = MQC_FOREVER,
-                                       });
+    error = mqc_move(&self->base, MQC_GET, (mqc_work){watch_attempt, &watch, 0}, MQC_FOREVER, 0);
     if (error > 0) {
         mqc_raise("get", error, op, NULL);
     }

@@ -471,7 +471,7 @@ mqc_parse_keyword(const mqc_state *state, const mqc_parameters *parameters, PyOb
     return 0;
 }
 
-/* Fill values (all NULL before) with borrowed references; what was not given stays NULL. */
+/* Fill values with borrowed references, and NULL for what was not given. */
 static inline int
 mqc_parse(const mqc_state *state, const mqc_parameters *parameters, PyObject *const *args,
           Py_ssize_t nargs, PyObject *kwnames, PyObject **values)
@@ -481,8 +481,8 @@ mqc_parse(const mqc_state *state, const mqc_parameters *parameters, PyObject *co
                      parameters->method, parameters->positional, nargs);
         return -1;
     }
-    for (Py_ssize_t i = 0; i < nargs; i++) {
-        values[i] = args[i];
+    for (Py_ssize_t i = 0; i < parameters->count; i++) {
+        values[i] = i < nargs ? args[i] : NULL;
     }
     if (kwnames != NULL) {
         Py_ssize_t keywords = PyTuple_Size(kwnames);
@@ -499,6 +499,13 @@ mqc_parse(const mqc_state *state, const mqc_parameters *parameters, PyObject *co
         return -1;
     }
     return 0;
+}
+
+/* Whether a call gave no more than what its method requires: then there is nothing to parse. */
+static inline int
+mqc_is_plain(const mqc_parameters *parameters, Py_ssize_t nargs, PyObject *kwnames)
+{
+    return nargs == parameters->required && kwnames == NULL;
 }
 
 /* Read an integer in [low, high]. A wrong type is TypeError, a wrong value INVALID_VALUE. */
@@ -959,7 +966,7 @@ mqc_payload_release(mqc_payload *payload)
 }
 
 /* Point the payload into its owner, which is what a serializer returned. */
-static int
+static inline int
 mqc_payload_view(mqc_payload *payload, int kind)
 {
     PyObject *owner = payload->owner;
@@ -1264,7 +1271,6 @@ typedef struct {
     void *context;
     int64_t patience; /* nanoseconds, 0 or MQC_FOREVER */
     int on_signal_raises;
-    int large; /* the work alone is worth releasing the GIL */
 } mqc_transfer;
 
 enum { MQC_TRY, MQC_SPIN, MQC_SLEEP, MQC_SLEEP_ON };
@@ -1425,61 +1431,58 @@ mqc_move_slowly(const mqc_state *state, const mqc_transfer *transfer, int error)
     }
 }
 
-/* Move the message. Returns 0, EAGAIN when it was not to be had in time, another errno, or -1
- * with an exception set. The common case is one system call under the GIL. */
-static inline int
-mqc_move(const mqc_state *state, const mqc_transfer *transfer)
-{
-    int error;
+/* What a call does: an attempt with its context, and whether that alone is worth releasing the
+ * GIL, so that not even the first try is made under it. */
+typedef struct {
+    mqc_attempt attempt;
+    void *context;
+    int large;
+} mqc_work;
 
-    if (transfer->large) {
-        return mqc_move_slowly(state, transfer, 0);
+/* Move the message. Returns 0, EAGAIN when it was not to be had in time, another errno, or -1
+ * with an exception set. The common case is one system call under the GIL: what a wait needs is
+ * put together only after that. */
+static inline int
+mqc_move(mqc_queue *queue, int direction, mqc_work work, int64_t patience, int on_signal_raises)
+{
+    int error = 0;
+
+    if (!work.large) {
+        error = mqc_hold(&queue->gate);
+        if (error != 0) {
+            return error;
+        }
+        error = work.attempt(work.context, 0);
+        mqc_unhold(&queue->gate);
+        if ((error != EAGAIN && error != EINTR) || (error == EAGAIN && patience == 0)) {
+            return error;
+        }
     }
-    error = mqc_hold(transfer->gate);
-    if (error != 0) {
-        return error;
-    }
-    error = transfer->attempt(transfer->context, 0);
-    mqc_unhold(transfer->gate);
-    if (error == 0 || (error == EAGAIN && transfer->patience == 0)) {
-        return error;
-    }
-    if (error != EAGAIN && error != EINTR) {
-        return error;
-    }
-    return mqc_move_slowly(state, transfer, error);
+    return mqc_move_slowly(queue->state,
+                           &(mqc_transfer){
+                               .gate = &queue->gate,
+                               .direction = direction,
+                               .attempt = work.attempt,
+                               .context = work.context,
+                               .patience = patience,
+                               .on_signal_raises = on_signal_raises,
+                           },
+                           error);
 }
 
-/* Put what the attempt sends, and return what mqc_move returns. */
+/* Put what the work sends, and return what mqc_move returns. */
 static inline int
-mqc_put(mqc_queue *queue, mqc_attempt attempt, void *context, int large, int64_t patience)
+mqc_put(mqc_queue *queue, mqc_work work, int64_t patience)
 {
-    return mqc_move(queue->state, &(mqc_transfer){
-                                      .gate = &queue->gate,
-                                      .direction = MQC_PUT,
-                                      .attempt = attempt,
-                                      .context = context,
-                                      .patience = patience,
-                                      .on_signal_raises = queue->manners.on_signal_raises,
-                                      .large = large,
-                                  });
+    return mqc_move(queue, MQC_PUT, work, patience, queue->manners.on_signal_raises);
 }
 
 /* Wait for one message or more: 0, or -1 with an exception where there is none; *refusal is then
  * the error by which the queue itself refused, if it did. */
 static inline int
-mqc_get(mqc_queue *queue, mqc_attempt attempt, void *context, int large, int64_t patience,
-        const char *operation, int *refusal)
+mqc_get(mqc_queue *queue, mqc_work work, int64_t patience, const char *operation, int *refusal)
 {
-    int error = mqc_move(queue->state, &(mqc_transfer){
-                                           .gate = &queue->gate,
-                                           .direction = MQC_GET,
-                                           .attempt = attempt,
-                                           .context = context,
-                                           .patience = patience,
-                                           .on_signal_raises = queue->manners.on_signal_raises,
-                                           .large = large,
-                                       });
+    int error = mqc_move(queue, MQC_GET, work, patience, queue->manners.on_signal_raises);
 
     if (error == 0) {
         return 0;
