@@ -291,7 +291,7 @@ typedef struct {
     unsigned priority;
 } outgoing;
 
-static int
+static inline Py_ALWAYS_INLINE int
 send_attempt(void *context, int may_sleep)
 {
     const outgoing *message = context;
@@ -322,7 +322,8 @@ typedef struct {
     unsigned priority;
 } incoming;
 
-static int
+/* Always inlined, like send_attempt: a first try never sleeps, so that little of it is left. */
+static inline Py_ALWAYS_INLINE int
 receive_attempt(void *context, int may_sleep)
 {
     incoming *message = context;
@@ -1257,9 +1258,24 @@ get_into_view(Queue *self, const Py_buffer *view, int64_t patience)
     }
     if (mqc_get(&self->base, (mqc_work){receive_attempt, &message, self->maxmsgsize > MQC_LARGE},
                 patience, "get", &refusal) == 0) {
-        result = mqc_size_and_place((size_t)message.size, (long)message.priority, &spare);
+        result =
+            mqc_size_and_place(&self->base, (size_t)message.size, (long)message.priority, &spare);
     }
     mqc_spare_keep(&self->base.spare, spare);
+    return result;
+}
+
+static PyObject *
+get_into(Queue *self, PyObject *buffer, int64_t patience)
+{
+    PyObject *result;
+    Py_buffer view;
+
+    if (PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) < 0) {
+        return NULL;
+    }
+    result = get_into_view(self, &view, patience);
+    PyBuffer_Release(&view);
     return result;
 }
 
@@ -1470,18 +1486,16 @@ Queue_get_into(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
         "get_into", 1, 3, 3, {MQC_BUFFER, MQC_BLOCK, MQC_TIMEOUT}};
     Queue *self = (Queue *)op;
     PyObject *values[3];
-    PyObject *result;
-    Py_buffer view;
     int64_t patience;
 
+    if (mqc_is_plain(&parameters, nargs, kwnames)) {
+        return get_into(self, args[0], MQC_FOREVER);
+    }
     if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
-        mqc_read_patience(values[1], values[2], &patience) < 0 ||
-        PyObject_GetBuffer(values[0], &view, PyBUF_WRITABLE) < 0) {
+        mqc_read_patience(values[1], values[2], &patience) < 0) {
         return NULL;
     }
-    result = get_into_view(self, &view, patience);
-    PyBuffer_Release(&view);
-    return result;
+    return get_into(self, values[0], patience);
 }
 
 /* The next item of an iteration, which ends when the queue is closed. */

@@ -242,7 +242,7 @@ typedef struct {
     size_t size;
 } outgoing;
 
-static int
+static inline Py_ALWAYS_INLINE int
 send_attempt(void *context, int may_sleep)
 {
     const outgoing *message = context;
@@ -316,7 +316,8 @@ no_message(const incoming *message)
     return error != 0 ? error : EMSGSIZE;
 }
 
-static int
+/* Always inlined, like send_attempt: a first try never sleeps, so that little of it is left. */
+static inline Py_ALWAYS_INLINE int
 receive_attempt(void *context, int may_sleep)
 {
     incoming *message = context;
@@ -1301,9 +1302,15 @@ get_items(Queue *self, size_t most, int64_t patience, selection *wanted)
 static int
 receive_into(Queue *self, const Py_buffer *view, int64_t patience, selection *wanted, ssize_t *size)
 {
+    union {
+        message_buffer message; /* for the alignment */
+        char bytes[sizeof(message_buffer) + MQC_SCRATCH];
+    } scratch;
     size_t room = (size_t)view->len;
     incoming message = {
         .id = self->id,
+        .buffer = &scratch.message,
+        .scratch = &scratch.message,
         .capacity = room < MQC_SCRATCH ? room : MQC_SCRATCH,
         .most = room,
         .type = wanted->type,
@@ -1311,11 +1318,6 @@ receive_into(Queue *self, const Py_buffer *view, int64_t patience, selection *wa
     };
     int result;
 
-    message.buffer = malloc(sizeof(message_buffer) + message.capacity);
-    if (message.buffer == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
     result =
         mqc_get(&self->base, (mqc_work){receive_attempt, &message, message.capacity > MQC_LARGE},
                 patience, "get_into", &wanted->refusal);
@@ -1324,7 +1326,9 @@ receive_into(Queue *self, const Py_buffer *view, int64_t patience, selection *wa
         wanted->type = message.buffer->type;
         *size = message.size;
     }
-    free(message.buffer);
+    if (message.buffer != &scratch.message) {
+        free(message.buffer);
+    }
     return result;
 }
 
@@ -1339,9 +1343,23 @@ get_into_view(Queue *self, const Py_buffer *view, int64_t patience, selection *w
         return NULL;
     }
     if (receive_into(self, view, patience, wanted, &size) == 0) {
-        result = mqc_size_and_place((size_t)size, wanted->type, &spare);
+        result = mqc_size_and_place(&self->base, (size_t)size, wanted->type, &spare);
     }
     mqc_spare_keep(&self->base.spare, spare);
+    return result;
+}
+
+static PyObject *
+get_into(Queue *self, PyObject *buffer, int64_t patience, selection *wanted)
+{
+    PyObject *result;
+    Py_buffer view;
+
+    if (PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) < 0) {
+        return NULL;
+    }
+    result = get_into_view(self, &view, patience, wanted);
+    PyBuffer_Release(&view);
     return result;
 }
 
@@ -1589,19 +1607,17 @@ Queue_get_into(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
     Queue *self = (Queue *)op;
     PyObject *values[5];
     selection wanted = {0};
-    PyObject *result;
-    Py_buffer view;
     int64_t patience;
 
+    if (mqc_is_plain(&parameters, nargs, kwnames)) {
+        return get_into(self, args[0], MQC_FOREVER, &wanted);
+    }
     if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
         mqc_read_patience(values[1], values[3], &patience) < 0 ||
-        read_selection(values[2], values[4], &wanted) < 0 ||
-        PyObject_GetBuffer(values[0], &view, PyBUF_WRITABLE) < 0) {
+        read_selection(values[2], values[4], &wanted) < 0) {
         return NULL;
     }
-    result = get_into_view(self, &view, patience, &wanted);
-    PyBuffer_Release(&view);
-    return result;
+    return get_into(self, values[0], patience, &wanted);
 }
 
 /* The next item of an iteration, which ends when the queue is closed or removed. */

@@ -770,16 +770,15 @@ mqc_bytes(const char *text, size_t size, mqc_spare **spare)
     return bytes;
 }
 
-/* (size, place) of a message that was received into a buffer. */
+/* (first, place), in which a NULL passes through. Py_BuildValue would take three times as long. */
 static PyObject *
-mqc_size_and_place(size_t size, long place, mqc_spare **spare)
+mqc_try_pair(PyObject *first, long place)
 {
-    PyObject *result;
+    PyObject *second = first == NULL ? NULL : PyLong_FromLong(place);
+    PyObject *pair = second == NULL ? NULL : PyTuple_Pack(2, first, second);
 
-    do {
-        result = Py_BuildValue("nl", (Py_ssize_t)size, place);
-    } while (result == NULL && mqc_give_back(spare));
-    return result;
+    Py_XDECREF(second);
+    return pair;
 }
 
 /* ***** serializers ***** */
@@ -1140,14 +1139,12 @@ static PyObject *
 mqc_try_message(const mqc_state *state, PyObject *item, long place)
 {
     newfunc tuple_new = PyType_GetSlot(&PyTuple_Type, Py_tp_new);
-    PyObject *args = Py_BuildValue("((Ol))", item, place);
-    PyObject *message;
+    PyObject *pair = mqc_try_pair(item, place);
+    PyObject *args = pair == NULL ? NULL : PyTuple_Pack(1, pair);
+    PyObject *message = args == NULL ? NULL : tuple_new((PyTypeObject *)state->Message, args, NULL);
 
-    if (args == NULL) {
-        return NULL;
-    }
-    message = tuple_new((PyTypeObject *)state->Message, args, NULL);
-    Py_DECREF(args);
+    Py_XDECREF(args);
+    Py_XDECREF(pair);
     return message;
 }
 
@@ -1261,6 +1258,9 @@ typedef struct {
     mqc_manners manners;
     mqc_kept_spare spare;
     mqc_serializer serializer;
+    PyObject *answer; /* what get_into() returned last, a tuple of these two numbers, or NULL */
+    size_t answer_size;
+    long answer_place;
 } mqc_queue;
 
 /* One message to move, and how. */
@@ -1442,7 +1442,7 @@ typedef struct {
 /* Move the message. Returns 0, EAGAIN when it was not to be had in time, another errno, or -1
  * with an exception set. The common case is one system call under the GIL: what a wait needs is
  * put together only after that. */
-static inline int
+static inline Py_ALWAYS_INLINE int
 mqc_move(mqc_queue *queue, int direction, mqc_work work, int64_t patience, int on_signal_raises)
 {
     int error = 0;
@@ -1471,7 +1471,7 @@ mqc_move(mqc_queue *queue, int direction, mqc_work work, int64_t patience, int o
 }
 
 /* Put what the work sends, and return what mqc_move returns. */
-static inline int
+static inline Py_ALWAYS_INLINE int
 mqc_put(mqc_queue *queue, mqc_work work, int64_t patience)
 {
     return mqc_move(queue, MQC_PUT, work, patience, queue->manners.on_signal_raises);
@@ -1479,7 +1479,7 @@ mqc_put(mqc_queue *queue, mqc_work work, int64_t patience)
 
 /* Wait for one message or more: 0, or -1 with an exception where there is none; *refusal is then
  * the error by which the queue itself refused, if it did. */
-static inline int
+static inline Py_ALWAYS_INLINE int
 mqc_get(mqc_queue *queue, mqc_work work, int64_t patience, const char *operation, int *refusal)
 {
     int error = mqc_move(queue, MQC_GET, work, patience, queue->manners.on_signal_raises);
@@ -1495,6 +1495,47 @@ mqc_get(mqc_queue *queue, mqc_work work, int64_t patience, const char *operation
         mqc_raise(operation, error, (PyObject *)queue, NULL);
     }
     return -1;
+}
+
+/* (size, place) of a message, a new object. */
+static PyObject *
+mqc_new_size_and_place(size_t size, long place, mqc_spare **spare)
+{
+    PyObject *result;
+
+    do {
+        PyObject *number = PyLong_FromSize_t(size);
+        result = mqc_try_pair(number, place);
+        Py_XDECREF(number);
+    } while (result == NULL && mqc_give_back(spare));
+    return result;
+}
+
+/* (size, place) of a message that was received into a buffer. Messages for a buffer tend to be of
+ * one size: then this returns the tuple that it returned before, and get_into() makes no object. */
+static PyObject *
+mqc_size_and_place(mqc_queue *queue, size_t size, long place, mqc_spare **spare)
+{
+#ifdef Py_GIL_DISABLED /* two threads would need a lock, which takes as long as a new tuple */
+    (void)queue;
+    return mqc_new_size_and_place(size, place, spare);
+#else
+    PyObject *answer = queue->answer;
+
+    if (answer != NULL && queue->answer_size == size && queue->answer_place == place) {
+        return Py_NewRef(answer);
+    }
+    answer = mqc_new_size_and_place(size, place, spare);
+    if (answer != NULL) {
+        /* Read it again: a new object may start the garbage collector, and that any other code. */
+        PyObject *before = queue->answer;
+        queue->answer = Py_NewRef(answer);
+        queue->answer_size = size;
+        queue->answer_place = place;
+        Py_XDECREF(before);
+    }
+    return answer;
+#endif
 }
 
 /* Close the gate for good. Returns 0 if it was closed before. */
@@ -1874,6 +1915,7 @@ mqc_queue_free(PyObject *op)
 
     mqc_gate_unregister(&queue->gate);
     free(mqc_spare_swap(&queue->spare, NULL));
+    Py_XDECREF(queue->answer);
     mqc_serializer_clear(&queue->serializer);
     release(op);
     Py_DECREF(type);
