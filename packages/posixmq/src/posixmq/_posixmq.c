@@ -1092,14 +1092,16 @@ static int
 send_outbox(Queue *self, mqc_outbox *outbox, unsigned priority, int64_t patience)
 {
     outgoing message = {.fd = self->fd, .priority = priority};
+    size_t longest = mqc_outbox_longest(outbox);
+    int large = mqc_is_large_batch(outbox->count, longest);
 
-    if (mqc_outbox_longest(outbox) > (size_t)self->maxmsgsize) {
+    if (longest > (size_t)self->maxmsgsize) {
         return EMSGSIZE;
     }
     outbox->send = send_one;
     outbox->context = &message;
     outbox->stretch = patience == 0 ? 0 : MQC_STRETCH;
-    return mqc_put(&self->base, (mqc_work){mqc_send_batch, outbox, 1}, patience);
+    return mqc_put(&self->base, (mqc_work){mqc_send_batch, outbox, large}, patience);
 }
 
 static PyObject *
@@ -1221,11 +1223,12 @@ get_items(Queue *self, size_t most, int64_t patience)
         .most = most > 0 && most < held ? most : held,
         .spare = mqc_spare_swap(&self->base.spare, NULL),
     };
+    int large = mqc_is_large_batch(inbox.most, inbox.capacity);
     PyObject *items = NULL;
     int refusal;
 
-    if (mqc_get(&self->base, (mqc_work){mqc_receive_batch, &inbox, 1}, patience, "get", &refusal) ==
-        0) {
+    if (mqc_get(&self->base, (mqc_work){mqc_receive_batch, &inbox, large}, patience, "get",
+                &refusal) == 0) {
         items = mqc_inbox_decode(self->base.state, &self->base.serializer, (PyObject *)self, &inbox,
                                  "priority");
     }

@@ -1185,7 +1185,9 @@ send_outbox(Queue *self, mqc_outbox *outbox, long type, int64_t patience)
 {
     size_t longest = mqc_outbox_longest(outbox);
     outgoing message = {.id = self->id};
-    int error = never_fits(self->id, longest);
+    /* The first message finds out by itself, before anything is sent, whether its size fits. */
+    int error = longest > (size_t)outbox->payloads[0].size ? never_fits(self->id, longest) : 0;
+    int large;
 
     if (error != 0) {
         return error;
@@ -1199,7 +1201,8 @@ send_outbox(Queue *self, mqc_outbox *outbox, long type, int64_t patience)
     outbox->send = send_one;
     outbox->context = &message;
     outbox->stretch = patience == 0 ? 0 : MQC_STRETCH;
-    error = mqc_put(&self->base, (mqc_work){mqc_send_batch, outbox, 1}, patience);
+    large = mqc_is_large_batch(outbox->count, longest);
+    error = mqc_put(&self->base, (mqc_work){mqc_send_batch, outbox, large}, patience);
     free(message.buffer);
     if (error == EAGAIN) {
         int never = never_fits(self->id, (size_t)outbox->payloads[outbox->next].size);
@@ -1280,6 +1283,7 @@ get_items(Queue *self, size_t most, int64_t patience, selection *wanted)
         .most = most > 0 ? most : SIZE_MAX,
     };
     batch receiving = {.id = self->id, .wanted = *wanted, .inbox = &inbox};
+    int large = mqc_is_large_batch(inbox.most, inbox.capacity);
     PyObject *items = NULL;
 
     if (atomic_load(&self->unseen) && look_again(self, wanted) < 0) {
@@ -1287,7 +1291,7 @@ get_items(Queue *self, size_t most, int64_t patience, selection *wanted)
     }
     inbox.context = &receiving;
     inbox.spare = mqc_spare_swap(&self->base.spare, NULL);
-    if (mqc_get(&self->base, (mqc_work){mqc_receive_batch, &inbox, 1}, patience, "get",
+    if (mqc_get(&self->base, (mqc_work){mqc_receive_batch, &inbox, large}, patience, "get",
                 &wanted->refusal) == 0) {
         items = mqc_inbox_decode(self->base.state, &self->base.serializer, (PyObject *)self, &inbox,
                                  "msg_type");

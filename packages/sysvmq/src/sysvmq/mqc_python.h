@@ -1388,7 +1388,7 @@ mqc_handle_signals(const mqc_transfer *transfer)
                                                                                          : 0;
 }
 
-/* Go on after a first try that returned error (EAGAIN or EINTR), or after none (0). */
+/* Go on after a first try that returned error (EAGAIN, EINTR or EINPROGRESS), or after none (0). */
 static int
 mqc_move_slowly(const mqc_state *state, const mqc_transfer *transfer, int error)
 {
@@ -1454,7 +1454,8 @@ mqc_move(mqc_queue *queue, int direction, mqc_work work, int64_t patience, int o
         }
         error = work.attempt(work.context, 0);
         mqc_unhold(&queue->gate);
-        if ((error != EAGAIN && error != EINTR) || (error == EAGAIN && patience == 0)) {
+        if ((error != EAGAIN && error != EINTR && error != EINPROGRESS) ||
+            (error == EAGAIN && patience == 0)) {
             return error;
         }
     }
@@ -1552,6 +1553,16 @@ mqc_close_gate(mqc_gate *gate)
 }
 
 /* ***** batches ***** */
+
+#define MQC_SMALL_BATCH 16 /* the most messages of a batch that is tried under the GIL first */
+
+/* Whether a batch takes so long that the GIL is released at once. For a small one that, and to
+ * enter the gate, takes as long as two of its messages. */
+static int
+mqc_is_large_batch(size_t count, size_t longest)
+{
+    return count > MQC_SMALL_BATCH || longest > MQC_SCRATCH;
+}
 
 /* Messages on their way out. send() tries to send one of them. */
 typedef struct {
@@ -1716,7 +1727,7 @@ mqc_inbox_reserve(mqc_inbox *inbox)
         return NULL;
     }
     if (wanted > inbox->allocated) {
-        size_t allocated = wanted + wanted / 2;
+        size_t allocated = 2 * wanted; /* which is enough for several that are not the longest */
         char *memory = realloc(inbox->memory, allocated);
         if (memory == NULL) {
             return NULL;
