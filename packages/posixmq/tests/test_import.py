@@ -129,6 +129,46 @@ with make() as q:
 """)
 
 
+def test_a_first_queue_that_comes_too_late_says_what_it_needs():
+    run("""
+kept = sys.path[:]
+sys.path.clear()
+for _ in range(2):
+    try:
+        make()
+    except package.QueueError as error:
+        assert error.errno == package.QueueError.ERROR
+        assert "'queue'" in str(error) and "cannot be imported" in str(error)
+        assert type(error.__cause__) is ModuleNotFoundError
+    else:
+        assert False
+sys.path[:] = kept
+with make() as q:
+    q.put("in time")
+    assert q.get() == "in time"
+""")
+
+
+def test_what_a_signal_handler_raises_during_the_imports_is_raised():
+    run("""
+class Raised(TimeoutError):
+    pass
+
+class Finder:
+    @staticmethod
+    def find_spec(*_):
+        raise Raised
+
+sys.meta_path.insert(0, Finder)
+try:
+    make()
+except Raised:
+    pass
+else:
+    assert False
+""")
+
+
 def test_threads_may_make_the_first_queues_at_once():
     run("""
 import threading

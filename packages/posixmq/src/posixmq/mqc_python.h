@@ -54,14 +54,6 @@ typedef struct {
     PyObject *loads;
 } mqc_state;
 
-/* Something to import, and where a reference to it goes. */
-typedef struct {
-    PyObject **place;
-    const char *module_name, *attribute;
-} mqc_import_request;
-
-#define MQC_MOST_IMPORTS 3
-
 static PyObject *
 mqc_import(const char *module_name, const char *attribute)
 {
@@ -74,74 +66,6 @@ mqc_import(const char *module_name, const char *attribute)
     value = PyObject_GetAttrString(module, attribute);
     Py_DECREF(module);
     return value;
-}
-
-/* Import all of them (at most MQC_MOST_IMPORTS) and then fill their places, unless *done says
- * that somebody has: imports release the GIL, so two threads may make the first Queue at once. */
-static int
-mqc_import_once(atomic_int *done, const mqc_import_request *requests, size_t count)
-{
-    PyObject *found[MQC_MOST_IMPORTS] = {NULL};
-    int result = 0;
-
-    if (atomic_load(done)) {
-        return 0;
-    }
-    for (size_t i = 0; i < count && result == 0; i++) {
-        found[i] = mqc_import(requests[i].module_name, requests[i].attribute);
-        result = found[i] == NULL ? -1 : 0;
-    }
-    pthread_mutex_lock(&mqc_lock);
-    if (result == 0 && !atomic_load(done)) {
-        for (size_t i = 0; i < count; i++) {
-            *requests[i].place = found[i];
-            found[i] = NULL;
-        }
-        atomic_store(done, 1);
-    }
-    pthread_mutex_unlock(&mqc_lock);
-    for (size_t i = 0; i < count; i++) {
-        Py_XDECREF(found[i]);
-    }
-    return result;
-}
-
-/* Import what calls of any Queue need. These modules take longer to import than the package, so
- * it waits for the first Queue; but not for the first call, as put() and get() must work where
- * no file can be read any more. */
-static int
-mqc_state_need_queue(mqc_state *state)
-{
-    const mqc_import_request requests[] = {
-        {&state->Empty, "queue", "Empty"},
-        {&state->Full, "queue", "Full"},
-        {&state->Message, MQC_PACKAGE "._message", "Message"},
-    };
-
-    return mqc_import_once(&state->has_queue, requests, sizeof(requests) / sizeof(requests[0]));
-}
-
-/* Import what a serializer that rests on pickle needs, and a RawSerializer does not. */
-static int
-mqc_state_need_pickle(mqc_state *state)
-{
-    const mqc_import_request requests[] = {
-        {&state->dumps, "pickle", "dumps"},
-        {&state->loads, "pickle", "loads"},
-    };
-    PyObject *load, *result;
-
-    if (atomic_load(&state->has_pickle)) {
-        return 0;
-    }
-    load = mqc_import(MQC_PACKAGE ".serializers", "load_pickle");
-    result = load == NULL ? NULL : PyObject_CallNoArgs(load);
-    Py_XDECREF(load);
-    if (result == NULL) {
-        return -1;
-    }
-    Py_DECREF(result);
-    return mqc_import_once(&state->has_pickle, requests, sizeof(requests) / sizeof(requests[0]));
 }
 
 static int
@@ -359,6 +283,114 @@ mqc_raise_value(const char *parameter, PyObject *value, const char *range)
         mqc_raise("argument", EINVAL, NULL, detail);
         Py_DECREF(detail);
     }
+}
+
+/* ***** what the first Queue imports ***** */
+
+/* Something to import, and where a reference to it goes. */
+typedef struct {
+    PyObject **place;
+    const char *module_name, *attribute;
+} mqc_import_request;
+
+#define MQC_MOST_IMPORTS 3
+
+/* Make a QueueError of the exception by which an import has ended, if that is about a file. */
+static void
+mqc_raise_import(void)
+{
+    PyObject *cause = mqc_take_exception();
+    PyObject *explain = mqc_import(MQC_PACKAGE "._errors", "import_failure");
+    PyObject *exception = NULL;
+
+    if (explain != NULL) {
+        exception = PyObject_CallFunctionObjArgs(explain, cause, NULL);
+        Py_DECREF(explain);
+    }
+    if (exception == NULL && !mqc_cannot_explain()) { /* raised by a signal handler */
+        Py_DECREF(cause);
+    }
+    else if (exception == NULL || exception == Py_None) {
+        Py_XDECREF(exception);
+        PyErr_Clear();
+        mqc_raise_again(cause);
+    }
+    else {
+        mqc_raise_object(exception);
+        Py_DECREF(cause);
+    }
+}
+
+/* Import all of them (at most MQC_MOST_IMPORTS) and then fill their places, unless *done says
+ * that somebody has: imports release the GIL, so two threads may make the first Queue at once. */
+static int
+mqc_import_once(atomic_int *done, const mqc_import_request *requests, size_t count)
+{
+    PyObject *found[MQC_MOST_IMPORTS] = {NULL};
+    int result = 0;
+
+    if (atomic_load(done)) {
+        return 0;
+    }
+    for (size_t i = 0; i < count && result == 0; i++) {
+        found[i] = mqc_import(requests[i].module_name, requests[i].attribute);
+        result = found[i] == NULL ? -1 : 0;
+    }
+    pthread_mutex_lock(&mqc_lock);
+    if (result == 0 && !atomic_load(done)) {
+        for (size_t i = 0; i < count; i++) {
+            *requests[i].place = found[i];
+            found[i] = NULL;
+        }
+        atomic_store(done, 1);
+    }
+    pthread_mutex_unlock(&mqc_lock);
+    for (size_t i = 0; i < count; i++) {
+        Py_XDECREF(found[i]);
+    }
+    if (result < 0) {
+        mqc_raise_import();
+    }
+    return result;
+}
+
+/* Import what calls of any Queue need. These modules take longer to import than the package, so
+ * it waits for the first Queue; but not for the first call, as put() and get() must work where
+ * no file can be read any more. */
+static int
+mqc_state_need_queue(mqc_state *state)
+{
+    const mqc_import_request requests[] = {
+        {&state->Empty, "queue", "Empty"},
+        {&state->Full, "queue", "Full"},
+        {&state->Message, MQC_PACKAGE "._message", "Message"},
+    };
+
+    return mqc_import_once(&state->has_queue, requests, sizeof(requests) / sizeof(requests[0]));
+}
+
+/* Import what a serializer that rests on pickle needs, and a RawSerializer does not. */
+static int
+mqc_state_need_pickle(mqc_state *state)
+{
+    const mqc_import_request requests[] = {
+        {&state->dumps, "pickle", "dumps"},
+        {&state->loads, "pickle", "loads"},
+    };
+    PyObject *load, *result;
+
+    if (atomic_load(&state->has_pickle)) {
+        return 0;
+    }
+    load = mqc_import(MQC_PACKAGE ".serializers", "load_pickle");
+    result = load == NULL ? NULL : PyObject_CallNoArgs(load);
+    Py_XDECREF(load);
+    if (result == NULL) {
+        mqc_raise_import();
+        return -1;
+    }
+    Py_DECREF(result);
+    return mqc_import_once(&state->has_pickle, requests, sizeof(requests) / sizeof(requests[0]));
 }
 
 /* ***** objects ***** */

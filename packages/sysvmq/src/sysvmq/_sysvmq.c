@@ -590,7 +590,8 @@ PyDoc_STRVAR(Queue_doc,
              ":param trusted: True to unpickle from a queue that somebody else owns (root\n"
              "    excepted) or may write to, which is refused otherwise: unpickling runs code\n"
              ":raises QueueError: INVALID_VALUE, NO_PERMISSIONS, NO_SYSTEM_RESOURCES,\n"
-             "    DOES_NOT_EXIST, EXISTS; the message names the limit that was hit\n"
+             "    DOES_NOT_EXIST, EXISTS, ERROR (the first queue cannot import pickle or queue);\n"
+             "    the message names the limit that was hit\n"
              ":raises TypeError: an argument of the wrong type, or a serializer without dumps\n"
              "    or loads\n"
              ":raises ValueError: on_signal or spin_us out of range, exclusive without create\n");
