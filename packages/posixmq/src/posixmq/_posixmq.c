@@ -1095,6 +1095,7 @@ send_outbox(Queue *self, mqc_outbox *outbox, unsigned priority, int64_t patience
     outgoing message = {.fd = self->fd, .priority = priority};
     size_t longest = mqc_outbox_longest(outbox);
     int large = mqc_is_large_batch(outbox->count, longest);
+    int error;
 
     if (longest > (size_t)self->maxmsgsize) {
         return EMSGSIZE;
@@ -1102,7 +1103,9 @@ send_outbox(Queue *self, mqc_outbox *outbox, unsigned priority, int64_t patience
     outbox->send = send_one;
     outbox->context = &message;
     outbox->stretch = patience == 0 ? 0 : MQC_STRETCH;
-    return mqc_put(&self->base, (mqc_work){mqc_send_batch, outbox, large}, patience);
+    error = mqc_put(&self->base, (mqc_work){mqc_send_batch, outbox, large}, patience);
+    outbox->context = NULL;
+    return error;
 }
 
 static PyObject *

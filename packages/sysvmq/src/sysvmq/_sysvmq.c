@@ -1186,10 +1186,13 @@ send_outbox(Queue *self, mqc_outbox *outbox, long type, int64_t patience)
 {
     size_t longest = mqc_outbox_longest(outbox);
     outgoing message = {.id = self->id};
-    /* The first message finds out by itself, before anything is sent, whether its size fits. */
-    int error = longest > (size_t)outbox->payloads[0].size ? never_fits(self->id, longest) : 0;
-    int large;
+    int error = 0, large;
 
+    /* Ask the kernel only if need be: before anything is sent, the first message finds out by itself
+     * whether it fits. But no memory is taken for one that no queue takes, see send_payload. */
+    if (longest > (size_t)outbox->payloads[0].size || longest > MQC_SCRATCH) {
+        error = never_fits(self->id, longest);
+    }
     if (error != 0) {
         return error;
     }
@@ -1204,6 +1207,7 @@ send_outbox(Queue *self, mqc_outbox *outbox, long type, int64_t patience)
     outbox->stretch = patience == 0 ? 0 : MQC_STRETCH;
     large = mqc_is_large_batch(outbox->count, longest);
     error = mqc_put(&self->base, (mqc_work){mqc_send_batch, outbox, large}, patience);
+    outbox->context = NULL;
     free(message.buffer);
     if (error == EAGAIN) {
         int never = never_fits(self->id, (size_t)outbox->payloads[outbox->next].size);
