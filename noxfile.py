@@ -30,7 +30,7 @@ ROOT = Path(__file__).parent
 FOLDERS = {"posixmq": "posixmq", "sysvmq": "sysvmq", "ipcqueue": "ipcqueue-meta"}
 SIBLINGS = {"posixmq": "sysvmq", "sysvmq": "posixmq"}
 TWINS = ["mqc_wait.h", "mqc_python.h", "serializers.py", "_errors.py", "_line.py"]
-TEST_TWINS = ["endurance.py", "test_leaks.py", "test_nomemory.py"]
+TEST_TWINS = ["endurance.py", "test_import.py", "test_leaks.py", "test_nomemory.py"]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 
 # What instrumented tests need: as in tools/run_tests.py.

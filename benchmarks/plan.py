@@ -265,7 +265,7 @@ def timeout_works(quick: bool) -> list[Work]:
 
 
 def import_works() -> list[Work]:
-    title = "import in a fresh interpreter, over one that has imported queue and pickle"
+    title = "import in a fresh interpreter, over one that imports nothing"
     remark = "the column is the difference"
     return [Work("import", "import", title, "import", base="bare", remark=remark)]
 

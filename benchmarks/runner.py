@@ -152,7 +152,7 @@ class Runner:
         return answer
 
     def _import_sample(self, contender: Contender) -> Sample:
-        code = "import queue, pickle"
+        code = "pass"
         if contender.id.startswith("ipcqueue"):
             code += f"; import sys; sys.path.insert(0, {str(self.tools.original)!r})"
         if contender is not BARE:

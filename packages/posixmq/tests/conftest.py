@@ -176,6 +176,7 @@ def import_all():
 
     for module in pkgutil.iter_modules(posixmq.__path__):
         importlib.import_module(f"posixmq.{module.name}")
+    posixmq.serializers.load_pickle()  # as the first queue does
 
 
 def become(uid):

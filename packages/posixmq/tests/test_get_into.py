@@ -3,6 +3,7 @@
 import array
 import contextlib
 import ctypes
+import itertools
 import json
 import mmap
 import queue
@@ -61,6 +62,16 @@ def test_size_and_priority_are_a_plain_tuple(q):
     assert type(result) is tuple
     assert result == (3, 32767)
     assert [type(each) for each in result] == [int, int]
+
+
+def test_a_result_is_that_of_its_own_message_and_stays_it(q):
+    """Equal results may be one object, so others must be new ones."""
+    buffer, results, sent = bytearray(SIZE), [], []
+    for size, priority in itertools.product((3, 3, 4, 0, SIZE), (0, 0, 7, 1000, 0)):
+        q.put(b"x" * size, priority=priority)
+        results.append(q.get_into(buffer))
+        sent.append((size, priority))
+    assert results == sent
 
 
 def test_a_slice_receives_at_its_place(q):

@@ -514,32 +514,6 @@ def test_a_process_with_a_request_ends_at_once(run_script, name):
     )
 
 
-def test_importing_posixmq_loads_nothing_of_this(run_script):
-    assert run_script(
-        """
-        import subprocess
-        # Without site, which loads much of its own in a virtual environment.
-        code = f"import sys; sys.path = {sys.path!r}; import posixmq; print(*sys.modules)"
-        command = [sys.executable, "-I", "-S", "-c", code]
-        loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-        late = {"socket", "threading", "typing", "multiprocessing", "resource", "secrets"}
-        late |= {f"posixmq.{name}" for name in ("_explain", "_notify", "_pickling", "_system", "_systemd")}
-        print(sorted(late & set(loaded)))
-        """
-    ) in ("[]\n", "['threading']\n")  # newer versions of queue load threading
-
-
-def test_names_that_are_imported_later_are_there(run_script):
-    run_script(
-        """
-        names = dir(posixmq)
-        for name in posixmq.__all__:
-            assert name in names and getattr(posixmq, name) is not None
-        assert not hasattr(posixmq, "no_such_name")
-        """
-    )
-
-
 def test_more_requests_than_the_kernel_has_room_for_are_refused(make, monkeypatch):
     """It would sleep in mq_notify(2), with the queue held."""
     from posixmq import _notify

@@ -63,6 +63,7 @@ def import_all():
     import importlib, pkgutil, traceback
     for module in pkgutil.iter_modules(sysvmq.__path__):
         importlib.import_module("sysvmq." + module.name)
+    sysvmq.serializers.load_pickle()  # as the first queue does
 
 def become(uid=65534, gid=65534, groups=()):
     "Go on as another user, wherever the installation lies."

@@ -163,6 +163,7 @@ def test_only_one_of_many_creates_exclusively(fresh_key, at_once):
 @needs_root
 def test_a_new_queue_belongs_to_the_effective_user_and_group(script):
     code = """\
+import_all()
 os.setegid(23456)
 os.seteuid(12345)
 with Queue() as queue:

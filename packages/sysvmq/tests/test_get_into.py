@@ -4,6 +4,7 @@ import array
 import contextlib
 import ctypes
 import gc
+import itertools
 import json
 import mmap
 import signal
@@ -59,6 +60,16 @@ def test_size_and_type_are_a_plain_tuple(raw, kind):
     assert type(result) is tuple
     assert result == (3, kind)
     assert [type(each) for each in result] == [int, int]
+
+
+def test_a_result_is_that_of_its_own_message_and_stays_it(raw):
+    """Equal results may be one object, so others must be new ones."""
+    buffer, results, sent = bytearray(SIZE), [], []
+    for size, kind in itertools.product((3, 3, 4, 0, SIZE), (1, 1, 7, 1000, 1)):
+        raw.put(b"x" * size, msg_type=kind)
+        results.append(raw.get_into(buffer))
+        sent.append((size, kind))
+    assert results == sent
 
 
 def test_a_slice_receives_at_its_place(raw):

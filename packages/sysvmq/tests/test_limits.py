@@ -304,7 +304,7 @@ for call in (
     lambda: queue.put(b"x" * 101),
     lambda: queue.put(b"x" * 100_000),
     lambda: queue.put(b"x", msg_type=0),
-    lambda: Queue(queue.key, exclusive=True),
+    lambda: Queue(queue.key, exclusive=True, serializer=RawSerializer),
     lambda: Queue(-1),
 ):
     try:

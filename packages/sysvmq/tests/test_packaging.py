@@ -1,8 +1,6 @@
 """What is tested is the installed package, and it stands by itself."""
 
 import importlib.util
-import subprocess
-import sys
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -33,17 +31,3 @@ def test_the_wheel_holds_the_stubs_and_no_c_source():
     assert {"__init__.py", "_sysvmq.pyi", "py.typed", "serializers.py"} <= names
     assert not {name for name in names if name.endswith((".c", ".h"))}
     assert not {name for name in names if name.startswith(("test_", "conftest"))}
-
-
-def test_the_import_is_light():
-    """It takes queue and pickle along and little else."""
-    code = """\
-import sys, queue, pickle
-before = set(sys.modules)
-import sysvmq
-print(*sorted(m for m in set(sys.modules) - before if not m.startswith("sysvmq")))
-"""
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True
-    )
-    assert not set(done.stdout.split()) & {"typing", "ctypes", "asyncio", "inspect", "re"}

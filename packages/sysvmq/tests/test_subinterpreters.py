@@ -15,7 +15,7 @@ def create():
     except TypeError:
         number = interpreters.create(isolated=True)
     # In a thread, Python 3.12 hangs in the import of any C module, pickle's included.
-    run(number, "import sysvmq")
+    run(number, "import sysvmq; sysvmq.Queue().close()")
     return number
 def run(number, code):
     problem = interpreters.run_string(number, code)

@@ -9,12 +9,12 @@
 """
 
 from ._errors import DecodeError, QueueError
-from ._message import Message
 from ._posixmq import Queue, unlink
 from .serializers import PickleSerializer, RawSerializer, SignedSerializer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._message import Message
     from ._system import Limits, QueueInfo, QueueStat, limits, list_queues
     from ._systemd import listen_queues
 
@@ -38,9 +38,10 @@ __all__ = [
 __version__ = "1.0.0"
 
 
-# What few programs use is imported when it is used first.
+# What few programs use, or not at once, is imported when it is used first.
 _LATER = {
     "Limits": "_system",
+    "Message": "_message",
     "QueueInfo": "_system",
     "QueueStat": "_system",
     "limits": "_system",

@@ -291,7 +291,7 @@ typedef struct {
     unsigned priority;
 } outgoing;
 
-static int
+static inline Py_ALWAYS_INLINE int
 send_attempt(void *context, int may_sleep)
 {
     const outgoing *message = context;
@@ -322,7 +322,8 @@ typedef struct {
     unsigned priority;
 } incoming;
 
-static int
+/* Always inlined, like send_attempt: a first try never sleeps, so that little of it is left. */
+static inline Py_ALWAYS_INLINE int
 receive_attempt(void *context, int may_sleep)
 {
     incoming *message = context;
@@ -637,7 +638,8 @@ PyDoc_STRVAR(Queue_doc,
              ":param trusted: True to unpickle from a queue that somebody else owns (root\n"
              "    excepted) or may write to, which is refused otherwise: unpickling runs code\n"
              ":raises QueueError: INVALID_VALUE, NO_PERMISSIONS, NO_SYSTEM_RESOURCES,\n"
-             "    DOES_NOT_EXIST, EXISTS; the message names the limit that was hit\n"
+             "    DOES_NOT_EXIST, EXISTS, ERROR (the first queue cannot import pickle or queue);\n"
+             "    the message names the limit that was hit\n"
              ":raises TypeError: an argument of the wrong type, or a serializer without dumps\n"
              "    or loads\n"
              ":raises ValueError: on_signal or spin_us out of range, exclusive without create,\n"
@@ -1035,7 +1037,8 @@ send_payload(Queue *self, const mqc_payload *payload, unsigned priority, int64_t
     if (payload->size > self->maxmsgsize) {
         return EMSGSIZE;
     }
-    return mqc_put(&self->base, send_attempt, &message, payload->size > MQC_LARGE, patience);
+    return mqc_put(&self->base, (mqc_work){send_attempt, &message, payload->size > MQC_LARGE},
+                   patience);
 }
 
 static int
@@ -1090,14 +1093,19 @@ static int
 send_outbox(Queue *self, mqc_outbox *outbox, unsigned priority, int64_t patience)
 {
     outgoing message = {.fd = self->fd, .priority = priority};
+    size_t longest = mqc_outbox_longest(outbox);
+    int large = mqc_is_large_batch(outbox->count, longest);
+    int error;
 
-    if (mqc_outbox_longest(outbox) > (size_t)self->maxmsgsize) {
+    if (longest > (size_t)self->maxmsgsize) {
         return EMSGSIZE;
     }
     outbox->send = send_one;
     outbox->context = &message;
     outbox->stretch = patience == 0 ? 0 : MQC_STRETCH;
-    return mqc_put(&self->base, mqc_send_batch, outbox, 1, patience);
+    error = mqc_put(&self->base, (mqc_work){mqc_send_batch, outbox, large}, patience);
+    outbox->context = NULL;
+    return error;
 }
 
 static PyObject *
@@ -1143,8 +1151,8 @@ receive_bytes(Queue *self, int64_t patience, origin *from, mqc_spare **spare)
             return PyErr_NoMemory();
         }
     }
-    if (mqc_get(&self->base, receive_attempt, &message, message.capacity > MQC_LARGE, patience,
-                "get", &from->refusal) == 0) {
+    if (mqc_get(&self->base, (mqc_work){receive_attempt, &message, message.capacity > MQC_LARGE},
+                patience, "get", &from->refusal) == 0) {
         bytes = mqc_bytes(message.buffer, (size_t)message.size, spare);
         from->priority = message.priority;
     }
@@ -1219,10 +1227,12 @@ get_items(Queue *self, size_t most, int64_t patience)
         .most = most > 0 && most < held ? most : held,
         .spare = mqc_spare_swap(&self->base.spare, NULL),
     };
+    int large = mqc_is_large_batch(inbox.most, inbox.capacity);
     PyObject *items = NULL;
     int refusal;
 
-    if (mqc_get(&self->base, mqc_receive_batch, &inbox, 1, patience, "get", &refusal) == 0) {
+    if (mqc_get(&self->base, (mqc_work){mqc_receive_batch, &inbox, large}, patience, "get",
+                &refusal) == 0) {
         items = mqc_inbox_decode(self->base.state, &self->base.serializer, (PyObject *)self, &inbox,
                                  "priority");
     }
@@ -1253,11 +1263,26 @@ get_into_view(Queue *self, const Py_buffer *view, int64_t patience)
     if (spare == NULL) {
         return NULL;
     }
-    if (mqc_get(&self->base, receive_attempt, &message, self->maxmsgsize > MQC_LARGE, patience,
-                "get", &refusal) == 0) {
-        result = mqc_size_and_place((size_t)message.size, (long)message.priority, &spare);
+    if (mqc_get(&self->base, (mqc_work){receive_attempt, &message, self->maxmsgsize > MQC_LARGE},
+                patience, "get", &refusal) == 0) {
+        result =
+            mqc_size_and_place(&self->base, (size_t)message.size, (long)message.priority, &spare);
     }
     mqc_spare_keep(&self->base.spare, spare);
+    return result;
+}
+
+static PyObject *
+get_into(Queue *self, PyObject *buffer, int64_t patience)
+{
+    PyObject *result;
+    Py_buffer view;
+
+    if (PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) < 0) {
+        return NULL;
+    }
+    result = get_into_view(self, &view, patience);
+    PyBuffer_Release(&view);
     return result;
 }
 
@@ -1284,9 +1309,12 @@ Queue_put(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnam
     static const mqc_parameters parameters = {
         "put", 1, 5, 5, {MQC_ITEM, MQC_BLOCK, MQC_TIMEOUT, MQC_PRIORITY, MQC_PROTOCOL}};
     Queue *self = (Queue *)op;
-    PyObject *values[5] = {NULL};
+    PyObject *values[5];
     int64_t patience;
 
+    if (mqc_is_plain(&parameters, nargs, kwnames)) {
+        return put_item(self, args[0], MQC_FOREVER, NULL, NULL);
+    }
     if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
         mqc_read_patience(values[1], values[2], &patience) < 0) {
         return NULL;
@@ -1304,7 +1332,7 @@ Queue_put_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject
     static const mqc_parameters parameters = {
         "put_nowait", 1, 3, 3, {MQC_ITEM, MQC_PRIORITY, MQC_PROTOCOL}};
     Queue *self = (Queue *)op;
-    PyObject *values[3] = {NULL};
+    PyObject *values[3];
 
     if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0) {
         return NULL;
@@ -1329,10 +1357,13 @@ Queue_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnam
 {
     static const mqc_parameters parameters = {"get", 0, 2, 2, {MQC_BLOCK, MQC_TIMEOUT}};
     Queue *self = (Queue *)op;
-    PyObject *values[2] = {NULL};
+    PyObject *values[2];
     int64_t patience;
     origin from = {0};
 
+    if (mqc_is_plain(&parameters, nargs, kwnames)) {
+        return get_item(self, MQC_FOREVER, &from);
+    }
     if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
         mqc_read_patience(values[0], values[1], &patience) < 0) {
         return NULL;
@@ -1361,7 +1392,7 @@ Queue_receive(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *k
 {
     static const mqc_parameters parameters = {"receive", 0, 2, 2, {MQC_BLOCK, MQC_TIMEOUT}};
     Queue *self = (Queue *)op;
-    PyObject *values[2] = {NULL};
+    PyObject *values[2];
     int64_t patience;
 
     if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
@@ -1397,7 +1428,7 @@ Queue_put_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
     static const mqc_parameters parameters = {
         "put_many", 1, 5, 5, {MQC_ITEMS, MQC_BLOCK, MQC_TIMEOUT, MQC_PRIORITY, MQC_PROTOCOL}};
     Queue *self = (Queue *)op;
-    PyObject *values[5] = {NULL};
+    PyObject *values[5];
     int64_t patience;
 
     if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
@@ -1428,7 +1459,7 @@ Queue_get_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
     static const mqc_parameters parameters = {
         "get_many", 0, 3, 3, {MQC_MAX_ITEMS, MQC_BLOCK, MQC_TIMEOUT}};
     Queue *self = (Queue *)op;
-    PyObject *values[3] = {NULL};
+    PyObject *values[3];
     int64_t patience;
     long most = 0;
 
@@ -1461,19 +1492,17 @@ Queue_get_into(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
     static const mqc_parameters parameters = {
         "get_into", 1, 3, 3, {MQC_BUFFER, MQC_BLOCK, MQC_TIMEOUT}};
     Queue *self = (Queue *)op;
-    PyObject *values[3] = {NULL};
-    PyObject *result;
-    Py_buffer view;
+    PyObject *values[3];
     int64_t patience;
 
+    if (mqc_is_plain(&parameters, nargs, kwnames)) {
+        return get_into(self, args[0], MQC_FOREVER);
+    }
     if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
-        mqc_read_patience(values[1], values[2], &patience) < 0 ||
-        PyObject_GetBuffer(values[0], &view, PyBUF_WRITABLE) < 0) {
+        mqc_read_patience(values[1], values[2], &patience) < 0) {
         return NULL;
     }
-    result = get_into_view(self, &view, patience);
-    PyBuffer_Release(&view);
-    return result;
+    return get_into(self, values[0], patience);
 }
 
 /* The next item of an iteration, which ends when the queue is closed. */
@@ -1988,7 +2017,7 @@ posixmq_unlink(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObje
 {
     static const mqc_parameters parameters = {"unlink", 1, 1, 1, {MQC_NAME}};
     module_state *state = PyModule_GetState(module);
-    PyObject *values[1] = {NULL};
+    PyObject *values[1];
 
     if (mqc_parse(&state->common, &parameters, args, nargs, kwnames, values) < 0) {
         return NULL;

@@ -5,7 +5,7 @@ A serializer is anything with ``dumps(obj)``, which returns a bytes-like object 
 Modules such as :mod:`json` and :mod:`marshal` work as they are.
 """
 
-import pickle as _pickle
+import sys as _sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,15 +32,23 @@ class PickleSerializer:
     __mq_serializer__ = "pickle"
     runs_code = True  # for subclasses of it, in whichever package
 
+    def __init_subclass__(cls, **options: "Any") -> None:
+        load_pickle()  # which no Queue does for one that says that it runs no code
+        super().__init_subclass__(**options)
+
     @staticmethod
     def dumps(obj: object, protocol: int = 1) -> bytes:
         """Return the pickle of *obj*."""
-        return _pickle.dumps(obj, protocol)
+        import pickle
+
+        return pickle.dumps(obj, protocol)
 
     @staticmethod
     def loads(data: bytes) -> object:
         """Return the object whose pickle is *data*."""
-        return _pickle.loads(data)
+        import pickle
+
+        return pickle.loads(data)
 
 
 class RawSerializer:
@@ -88,6 +96,11 @@ class SignedSerializer:
                 raise TypeError(f"the inner serializer {inner!r} has no {method}")
         self._key = bytes(key)
         self._inner = inner
+        # Import what dumps and loads need: they must work where no file can be read any more.
+        import hmac  # noqa: F401
+
+        if runs_code(inner):
+            load_pickle()
 
     def dumps(self, obj: object) -> bytes:
         """Return the signature (32 bytes) and what the inner serializer makes of *obj*."""
@@ -117,6 +130,21 @@ class SignedSerializer:
         return _sign_again, (type(self), self._key, picklable(self._inner))
 
 
+def load_pickle() -> None:
+    """Import pickle, which takes longer than this package, and what it imports when it is used.
+
+    A Queue whose serializer may rest on pickle calls this when it is made. Its put and get must
+    work where no file can be read any more.
+    """
+    import codecs
+    import pickle  # noqa: F401
+
+    try:
+        codecs.lookup("latin1")  # protocols 0 to 2 send bytes as such a str
+    except LookupError:  # no file can be read already: all but bytes can be sent
+        pass
+
+
 def _sign_again(kind: "type[SignedSerializer]", key: bytes, inner: "Any") -> "SignedSerializer":
     return kind(key, restored(inner))
 
@@ -130,7 +158,7 @@ class _Module:
 
 def picklable(serializer: "Any") -> "Any":
     """Return what a queue takes along as its serializer when it is pickled or copied."""
-    return _Module(serializer.__name__) if isinstance(serializer, type(_pickle)) else serializer
+    return _Module(serializer.__name__) if isinstance(serializer, type(_sys)) else serializer
 
 
 def restored(taken: "Any") -> "Any":

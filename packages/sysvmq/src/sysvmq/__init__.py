@@ -8,12 +8,12 @@
 """
 
 from ._errors import DecodeError, QueueError
-from ._message import Message
 from ._sysvmq import Queue, ftok, limits, remove
 from .serializers import PickleSerializer, RawSerializer, SignedSerializer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._message import Message
     from ._system import Limits, QueueInfo, QueueStat, list_queues
 
 __all__ = [
@@ -36,9 +36,10 @@ __all__ = [
 __version__ = "1.0.0"
 
 
-# What few programs use is imported when it is used first.
+# What few programs use, or not at once, is imported when it is used first.
 _LATER = {
     "Limits": "_system",
+    "Message": "_message",
     "QueueInfo": "_system",
     "QueueStat": "_system",
     "list_queues": "_system",

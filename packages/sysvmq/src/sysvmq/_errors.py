@@ -93,10 +93,32 @@ _DOCUMENTED = {
 }
 
 
+_ABOUT_FILES = {ImportError, ModuleNotFoundError, OSError, PermissionError, FileNotFoundError}
+
+
 def system_error(os_errno: int, msg: str) -> QueueError:
     """Return the QueueError for the kernel's *os_errno*, saying *msg*."""
     error = QueueError(_DOCUMENTED.get(os_errno, QueueError.ERROR), msg)
     error.os_errno = os_errno
+    return error
+
+
+def import_failure(cause: BaseException) -> "QueueError | None":
+    """Return the QueueError for a first queue whose imports ended with *cause*.
+
+    None if that is not about files: a signal handler may have raised it.
+    """
+    if type(cause) not in _ABOUT_FILES:
+        return None
+    os_errno = getattr(cause, "errno", None)
+    if os_errno in (None, _errno.ENOENT):  # which would say that there is no such queue
+        os_errno = _errno.EIO
+    error = system_error(
+        os_errno,
+        f"cannot make a queue: a module that it needs cannot be imported ({cause}); "
+        "make the first queue while the files can be read",
+    )
+    error.__cause__ = cause
     return error
 
 

@@ -242,7 +242,7 @@ typedef struct {
     size_t size;
 } outgoing;
 
-static int
+static inline Py_ALWAYS_INLINE int
 send_attempt(void *context, int may_sleep)
 {
     const outgoing *message = context;
@@ -316,7 +316,8 @@ no_message(const incoming *message)
     return error != 0 ? error : EMSGSIZE;
 }
 
-static int
+/* Always inlined, like send_attempt: a first try never sleeps, so that little of it is left. */
+static inline Py_ALWAYS_INLINE int
 receive_attempt(void *context, int may_sleep)
 {
     incoming *message = context;
@@ -589,7 +590,8 @@ PyDoc_STRVAR(Queue_doc,
              ":param trusted: True to unpickle from a queue that somebody else owns (root\n"
              "    excepted) or may write to, which is refused otherwise: unpickling runs code\n"
              ":raises QueueError: INVALID_VALUE, NO_PERMISSIONS, NO_SYSTEM_RESOURCES,\n"
-             "    DOES_NOT_EXIST, EXISTS; the message names the limit that was hit\n"
+             "    DOES_NOT_EXIST, EXISTS, ERROR (the first queue cannot import pickle or queue);\n"
+             "    the message names the limit that was hit\n"
              ":raises TypeError: an argument of the wrong type, or a serializer without dumps\n"
              "    or loads\n"
              ":raises ValueError: on_signal or spin_us out of range, exclusive without create\n");
@@ -952,7 +954,8 @@ send_payload(Queue *self, const mqc_payload *payload, long type, int64_t patienc
     }
     message.buffer->type = type;
     memcpy(message.buffer->text, payload->data, message.size);
-    error = mqc_put(&self->base, send_attempt, &message, payload->size > MQC_LARGE, patience);
+    error = mqc_put(&self->base, (mqc_work){send_attempt, &message, payload->size > MQC_LARGE},
+                    patience);
     if (message.buffer != &scratch.message) {
         free(message.buffer);
     }
@@ -1075,8 +1078,8 @@ receive_bytes(Queue *self, int64_t patience, selection *wanted, mqc_spare **spar
     if (start_with_longest(self, &message) < 0) {
         return NULL;
     }
-    if (mqc_get(&self->base, receive_attempt, &message, message.capacity > MQC_LARGE, patience,
-                message.flags & MSG_COPY ? "peek" : "get", &wanted->refusal) == 0) {
+    if (mqc_get(&self->base, (mqc_work){receive_attempt, &message, message.capacity > MQC_LARGE},
+                patience, message.flags & MSG_COPY ? "peek" : "get", &wanted->refusal) == 0) {
         bytes = mqc_bytes(message.buffer->text, (size_t)message.size, spare);
         wanted->type = message.buffer->type;
     }
@@ -1183,8 +1186,13 @@ send_outbox(Queue *self, mqc_outbox *outbox, long type, int64_t patience)
 {
     size_t longest = mqc_outbox_longest(outbox);
     outgoing message = {.id = self->id};
-    int error = never_fits(self->id, longest);
+    int error = 0, large;
 
+    /* Ask the kernel only if need be: before anything is sent, the first message finds out by itself
+     * whether it fits. But no memory is taken for one that no queue takes, see send_payload. */
+    if (longest > (size_t)outbox->payloads[0].size || longest > MQC_SCRATCH) {
+        error = never_fits(self->id, longest);
+    }
     if (error != 0) {
         return error;
     }
@@ -1197,7 +1205,9 @@ send_outbox(Queue *self, mqc_outbox *outbox, long type, int64_t patience)
     outbox->send = send_one;
     outbox->context = &message;
     outbox->stretch = patience == 0 ? 0 : MQC_STRETCH;
-    error = mqc_put(&self->base, mqc_send_batch, outbox, 1, patience);
+    large = mqc_is_large_batch(outbox->count, longest);
+    error = mqc_put(&self->base, (mqc_work){mqc_send_batch, outbox, large}, patience);
+    outbox->context = NULL;
     free(message.buffer);
     if (error == EAGAIN) {
         int never = never_fits(self->id, (size_t)outbox->payloads[outbox->next].size);
@@ -1278,6 +1288,7 @@ get_items(Queue *self, size_t most, int64_t patience, selection *wanted)
         .most = most > 0 ? most : SIZE_MAX,
     };
     batch receiving = {.id = self->id, .wanted = *wanted, .inbox = &inbox};
+    int large = mqc_is_large_batch(inbox.most, inbox.capacity);
     PyObject *items = NULL;
 
     if (atomic_load(&self->unseen) && look_again(self, wanted) < 0) {
@@ -1285,8 +1296,8 @@ get_items(Queue *self, size_t most, int64_t patience, selection *wanted)
     }
     inbox.context = &receiving;
     inbox.spare = mqc_spare_swap(&self->base.spare, NULL);
-    if (mqc_get(&self->base, mqc_receive_batch, &inbox, 1, patience, "get", &wanted->refusal) ==
-        0) {
+    if (mqc_get(&self->base, (mqc_work){mqc_receive_batch, &inbox, large}, patience, "get",
+                &wanted->refusal) == 0) {
         items = mqc_inbox_decode(self->base.state, &self->base.serializer, (PyObject *)self, &inbox,
                                  "msg_type");
     }
@@ -1300,9 +1311,15 @@ get_items(Queue *self, size_t most, int64_t patience, selection *wanted)
 static int
 receive_into(Queue *self, const Py_buffer *view, int64_t patience, selection *wanted, ssize_t *size)
 {
+    union {
+        message_buffer message; /* for the alignment */
+        char bytes[sizeof(message_buffer) + MQC_SCRATCH];
+    } scratch;
     size_t room = (size_t)view->len;
     incoming message = {
         .id = self->id,
+        .buffer = &scratch.message,
+        .scratch = &scratch.message,
         .capacity = room < MQC_SCRATCH ? room : MQC_SCRATCH,
         .most = room,
         .type = wanted->type,
@@ -1310,19 +1327,17 @@ receive_into(Queue *self, const Py_buffer *view, int64_t patience, selection *wa
     };
     int result;
 
-    message.buffer = malloc(sizeof(message_buffer) + message.capacity);
-    if (message.buffer == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    result = mqc_get(&self->base, receive_attempt, &message, message.capacity > MQC_LARGE, patience,
-                     "get_into", &wanted->refusal);
+    result =
+        mqc_get(&self->base, (mqc_work){receive_attempt, &message, message.capacity > MQC_LARGE},
+                patience, "get_into", &wanted->refusal);
     if (result == 0) {
         memcpy(view->buf, message.buffer->text, (size_t)message.size);
         wanted->type = message.buffer->type;
         *size = message.size;
     }
-    free(message.buffer);
+    if (message.buffer != &scratch.message) {
+        free(message.buffer);
+    }
     return result;
 }
 
@@ -1337,9 +1352,23 @@ get_into_view(Queue *self, const Py_buffer *view, int64_t patience, selection *w
         return NULL;
     }
     if (receive_into(self, view, patience, wanted, &size) == 0) {
-        result = mqc_size_and_place((size_t)size, wanted->type, &spare);
+        result = mqc_size_and_place(&self->base, (size_t)size, wanted->type, &spare);
     }
     mqc_spare_keep(&self->base.spare, spare);
+    return result;
+}
+
+static PyObject *
+get_into(Queue *self, PyObject *buffer, int64_t patience, selection *wanted)
+{
+    PyObject *result;
+    Py_buffer view;
+
+    if (PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE) < 0) {
+        return NULL;
+    }
+    result = get_into_view(self, &view, patience, wanted);
+    PyBuffer_Release(&view);
     return result;
 }
 
@@ -1368,9 +1397,12 @@ Queue_put(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnam
     static const mqc_parameters parameters = {
         "put", 1, 4, 5, {MQC_ITEM, MQC_BLOCK, MQC_MSG_TYPE, MQC_PROTOCOL, MQC_TIMEOUT}};
     Queue *self = (Queue *)op;
-    PyObject *values[5] = {NULL};
+    PyObject *values[5];
     int64_t patience;
 
+    if (mqc_is_plain(&parameters, nargs, kwnames)) {
+        return put_item(self, args[0], MQC_FOREVER, NULL, NULL);
+    }
     if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
         mqc_read_patience(values[1], values[4], &patience) < 0) {
         return NULL;
@@ -1388,7 +1420,7 @@ Queue_put_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject
     static const mqc_parameters parameters = {
         "put_nowait", 1, 3, 3, {MQC_ITEM, MQC_MSG_TYPE, MQC_PROTOCOL}};
     Queue *self = (Queue *)op;
-    PyObject *values[3] = {NULL};
+    PyObject *values[3];
 
     if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0) {
         return NULL;
@@ -1418,7 +1450,7 @@ static inline int
 parse_get(Queue *self, const mqc_parameters *parameters, PyObject *const *args, Py_ssize_t nargs,
           PyObject *kwnames, int64_t *patience, selection *wanted)
 {
-    PyObject *values[4] = {NULL};
+    PyObject *values[4];
 
     if (mqc_parse(self->base.state, parameters, args, nargs, kwnames, values) < 0 ||
         mqc_read_patience(values[0], values[2], patience) < 0) {
@@ -1436,6 +1468,9 @@ Queue_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnam
     selection wanted = {0};
     int64_t patience;
 
+    if (mqc_is_plain(&parameters, nargs, kwnames)) {
+        return get_item(self, MQC_FOREVER, &wanted);
+    }
     if (parse_get(self, &parameters, args, nargs, kwnames, &patience, &wanted) < 0) {
         return NULL;
     }
@@ -1451,7 +1486,7 @@ Queue_get_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject
 {
     static const mqc_parameters parameters = {"get_nowait", 0, 1, 2, {MQC_MSG_TYPE, MQC_EXCLUDE}};
     Queue *self = (Queue *)op;
-    PyObject *values[2] = {NULL};
+    PyObject *values[2];
     selection wanted = {0};
 
     if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
@@ -1506,7 +1541,7 @@ Queue_put_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
     static const mqc_parameters parameters = {
         "put_many", 1, 4, 5, {MQC_ITEMS, MQC_BLOCK, MQC_MSG_TYPE, MQC_PROTOCOL, MQC_TIMEOUT}};
     Queue *self = (Queue *)op;
-    PyObject *values[5] = {NULL};
+    PyObject *values[5];
     int64_t patience;
 
     if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
@@ -1541,7 +1576,7 @@ Queue_get_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
     static const mqc_parameters parameters = {
         "get_many", 0, 3, 5, {MQC_MAX_ITEMS, MQC_BLOCK, MQC_MSG_TYPE, MQC_TIMEOUT, MQC_EXCLUDE}};
     Queue *self = (Queue *)op;
-    PyObject *values[5] = {NULL};
+    PyObject *values[5];
     selection wanted = {0};
     int64_t patience;
     long most = 0;
@@ -1579,21 +1614,19 @@ Queue_get_into(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
     static const mqc_parameters parameters = {
         "get_into", 1, 3, 5, {MQC_BUFFER, MQC_BLOCK, MQC_MSG_TYPE, MQC_TIMEOUT, MQC_EXCLUDE}};
     Queue *self = (Queue *)op;
-    PyObject *values[5] = {NULL};
+    PyObject *values[5];
     selection wanted = {0};
-    PyObject *result;
-    Py_buffer view;
     int64_t patience;
 
+    if (mqc_is_plain(&parameters, nargs, kwnames)) {
+        return get_into(self, args[0], MQC_FOREVER, &wanted);
+    }
     if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0 ||
         mqc_read_patience(values[1], values[3], &patience) < 0 ||
-        read_selection(values[2], values[4], &wanted) < 0 ||
-        PyObject_GetBuffer(values[0], &view, PyBUF_WRITABLE) < 0) {
+        read_selection(values[2], values[4], &wanted) < 0) {
         return NULL;
     }
-    result = get_into_view(self, &view, patience, &wanted);
-    PyBuffer_Release(&view);
-    return result;
+    return get_into(self, values[0], patience, &wanted);
 }
 
 /* The next item of an iteration, which ends when the queue is closed or removed. */
@@ -1636,7 +1669,7 @@ Queue_peek(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwna
 {
     static const mqc_parameters parameters = {"peek", 0, 1, 1, {MQC_INDEX}};
     Queue *self = (Queue *)op;
-    PyObject *values[1] = {NULL};
+    PyObject *values[1];
     selection wanted = {.flags = MSG_COPY};
 
     if (mqc_parse(self->base.state, &parameters, args, nargs, kwnames, values) < 0) {
@@ -1693,13 +1726,7 @@ Queue_watch(PyObject *op, PyObject *args)
         return NULL;
     }
     watch.flags = exclude ? MSG_EXCEPT : 0;
-    error = mqc_move(self->base.state, &(mqc_transfer){
-                                           .gate = &self->base.gate,
-                                           .direction = MQC_GET,
-                                           .attempt = watch_attempt,
-                                           .context = &watch,
-                                           .patience = MQC_FOREVER,
-                                       });
+    error = mqc_move(&self->base, MQC_GET, (mqc_work){watch_attempt, &watch, 0}, MQC_FOREVER, 0);
     if (error > 0) {
         mqc_raise("get", error, op, NULL);
     }

@@ -38,16 +38,20 @@ enum {
 };
 
 typedef struct {
-    PyObject *Empty;
-    PyObject *Full;
     PyObject *decode_error;
-    PyObject *Message; /* the namedtuple that receive() returns */
     PyObject *PickleSerializer;
-    PyObject *dumps;    /* pickle.dumps */
-    PyObject *loads;    /* pickle.loads */
     PyObject *protocol; /* the documented default: 1 */
     PyObject *thread_key;
     PyObject *words[MQC_WORDS];
+    /* Set when the first Queue is made: what calls need of queue and collections. */
+    atomic_int has_queue;
+    PyObject *Empty;
+    PyObject *Full;
+    PyObject *Message; /* the namedtuple that receive() returns */
+    /* Set when the first Queue is made whose serializer rests on pickle. */
+    atomic_int has_pickle;
+    PyObject *dumps;
+    PyObject *loads;
 } mqc_state;
 
 static PyObject *
@@ -75,18 +79,6 @@ mqc_state_init(mqc_state *state)
         [MQC_MAX_ITEMS] = "max_items", [MQC_BUFFER] = "buffer",
         [MQC_EXCLUDE] = "exclude",     [MQC_INDEX] = "index",
     };
-    const struct {
-        PyObject **place;
-        const char *module_name, *attribute;
-    } wanted[] = {
-        {&state->Empty, "queue", "Empty"},
-        {&state->Full, "queue", "Full"},
-        {&state->decode_error, MQC_PACKAGE "._errors", "decode_error"},
-        {&state->Message, MQC_PACKAGE "._message", "Message"},
-        {&state->PickleSerializer, MQC_PACKAGE ".serializers", "PickleSerializer"},
-        {&state->dumps, "pickle", "dumps"},
-        {&state->loads, "pickle", "loads"},
-    };
 
     for (int i = 0; i < MQC_WORDS; i++) {
         state->words[i] = PyUnicode_InternFromString(words[i]);
@@ -94,11 +86,13 @@ mqc_state_init(mqc_state *state)
             return -1;
         }
     }
-    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
-        *wanted[i].place = mqc_import(wanted[i].module_name, wanted[i].attribute);
-        if (*wanted[i].place == NULL) {
-            return -1;
-        }
+    state->decode_error = mqc_import(MQC_PACKAGE "._errors", "decode_error");
+    if (state->decode_error == NULL) {
+        return -1;
+    }
+    state->PickleSerializer = mqc_import(MQC_PACKAGE ".serializers", "PickleSerializer");
+    if (state->PickleSerializer == NULL) {
+        return -1;
     }
     state->protocol = PyLong_FromLong(1);
     if (state->protocol == NULL) {
@@ -115,11 +109,11 @@ mqc_state_init(mqc_state *state)
 static int
 mqc_state_traverse(mqc_state *state, visitproc visit, void *arg)
 {
+    Py_VISIT(state->decode_error);
+    Py_VISIT(state->PickleSerializer);
     Py_VISIT(state->Empty);
     Py_VISIT(state->Full);
-    Py_VISIT(state->decode_error);
     Py_VISIT(state->Message);
-    Py_VISIT(state->PickleSerializer);
     Py_VISIT(state->dumps);
     Py_VISIT(state->loads);
     return 0;
@@ -128,15 +122,17 @@ mqc_state_traverse(mqc_state *state, visitproc visit, void *arg)
 static void
 mqc_state_clear(mqc_state *state)
 {
-    Py_CLEAR(state->Empty);
-    Py_CLEAR(state->Full);
     Py_CLEAR(state->decode_error);
-    Py_CLEAR(state->Message);
     Py_CLEAR(state->PickleSerializer);
-    Py_CLEAR(state->dumps);
-    Py_CLEAR(state->loads);
     Py_CLEAR(state->protocol);
     Py_CLEAR(state->thread_key);
+    atomic_store(&state->has_queue, 0);
+    Py_CLEAR(state->Empty);
+    Py_CLEAR(state->Full);
+    Py_CLEAR(state->Message);
+    atomic_store(&state->has_pickle, 0);
+    Py_CLEAR(state->dumps);
+    Py_CLEAR(state->loads);
     for (int i = 0; i < MQC_WORDS; i++) {
         Py_CLEAR(state->words[i]);
     }
@@ -289,6 +285,114 @@ mqc_raise_value(const char *parameter, PyObject *value, const char *range)
     }
 }
 
+/* ***** what the first Queue imports ***** */
+
+/* Something to import, and where a reference to it goes. */
+typedef struct {
+    PyObject **place;
+    const char *module_name, *attribute;
+} mqc_import_request;
+
+#define MQC_MOST_IMPORTS 3
+
+/* Make a QueueError of the exception by which an import has ended, if that is about a file. */
+static void
+mqc_raise_import(void)
+{
+    PyObject *cause = mqc_take_exception();
+    PyObject *explain = mqc_import(MQC_PACKAGE "._errors", "import_failure");
+    PyObject *exception = NULL;
+
+    if (explain != NULL) {
+        exception = PyObject_CallFunctionObjArgs(explain, cause, NULL);
+        Py_DECREF(explain);
+    }
+    if (exception == NULL && !mqc_cannot_explain()) { /* raised by a signal handler */
+        Py_DECREF(cause);
+    }
+    else if (exception == NULL || exception == Py_None) {
+        Py_XDECREF(exception);
+        PyErr_Clear();
+        mqc_raise_again(cause);
+    }
+    else {
+        mqc_raise_object(exception);
+        Py_DECREF(cause);
+    }
+}
+
+/* Import all of them (at most MQC_MOST_IMPORTS) and then fill their places, unless *done says
+ * that somebody has: imports release the GIL, so two threads may make the first Queue at once. */
+static int
+mqc_import_once(atomic_int *done, const mqc_import_request *requests, size_t count)
+{
+    PyObject *found[MQC_MOST_IMPORTS] = {NULL};
+    int result = 0;
+
+    if (atomic_load(done)) {
+        return 0;
+    }
+    for (size_t i = 0; i < count && result == 0; i++) {
+        found[i] = mqc_import(requests[i].module_name, requests[i].attribute);
+        result = found[i] == NULL ? -1 : 0;
+    }
+    pthread_mutex_lock(&mqc_lock);
+    if (result == 0 && !atomic_load(done)) {
+        for (size_t i = 0; i < count; i++) {
+            *requests[i].place = found[i];
+            found[i] = NULL;
+        }
+        atomic_store(done, 1);
+    }
+    pthread_mutex_unlock(&mqc_lock);
+    for (size_t i = 0; i < count; i++) {
+        Py_XDECREF(found[i]);
+    }
+    if (result < 0) {
+        mqc_raise_import();
+    }
+    return result;
+}
+
+/* Import what calls of any Queue need. These modules take longer to import than the package, so
+ * it waits for the first Queue; but not for the first call, as put() and get() must work where
+ * no file can be read any more. */
+static int
+mqc_state_need_queue(mqc_state *state)
+{
+    const mqc_import_request requests[] = {
+        {&state->Empty, "queue", "Empty"},
+        {&state->Full, "queue", "Full"},
+        {&state->Message, MQC_PACKAGE "._message", "Message"},
+    };
+
+    return mqc_import_once(&state->has_queue, requests, sizeof(requests) / sizeof(requests[0]));
+}
+
+/* Import what a serializer that rests on pickle needs, and a RawSerializer does not. */
+static int
+mqc_state_need_pickle(mqc_state *state)
+{
+    const mqc_import_request requests[] = {
+        {&state->dumps, "pickle", "dumps"},
+        {&state->loads, "pickle", "loads"},
+    };
+    PyObject *load, *result;
+
+    if (atomic_load(&state->has_pickle)) {
+        return 0;
+    }
+    load = mqc_import(MQC_PACKAGE ".serializers", "load_pickle");
+    result = load == NULL ? NULL : PyObject_CallNoArgs(load);
+    Py_XDECREF(load);
+    if (result == NULL) {
+        mqc_raise_import();
+        return -1;
+    }
+    Py_DECREF(result);
+    return mqc_import_once(&state->has_pickle, requests, sizeof(requests) / sizeof(requests[0]));
+}
+
 /* ***** objects ***** */
 
 /* The object's class as its repr shows it: "posixmq.Queue", or what a subclass is called. */
@@ -399,7 +503,7 @@ mqc_parse_keyword(const mqc_state *state, const mqc_parameters *parameters, PyOb
     return 0;
 }
 
-/* Fill values (all NULL before) with borrowed references; what was not given stays NULL. */
+/* Fill values with borrowed references, and NULL for what was not given. */
 static inline int
 mqc_parse(const mqc_state *state, const mqc_parameters *parameters, PyObject *const *args,
           Py_ssize_t nargs, PyObject *kwnames, PyObject **values)
@@ -409,8 +513,8 @@ mqc_parse(const mqc_state *state, const mqc_parameters *parameters, PyObject *co
                      parameters->method, parameters->positional, nargs);
         return -1;
     }
-    for (Py_ssize_t i = 0; i < nargs; i++) {
-        values[i] = args[i];
+    for (Py_ssize_t i = 0; i < parameters->count; i++) {
+        values[i] = i < nargs ? args[i] : NULL;
     }
     if (kwnames != NULL) {
         Py_ssize_t keywords = PyTuple_Size(kwnames);
@@ -427,6 +531,13 @@ mqc_parse(const mqc_state *state, const mqc_parameters *parameters, PyObject *co
         return -1;
     }
     return 0;
+}
+
+/* Whether a call gave no more than what its method requires: then there is nothing to parse. */
+static inline int
+mqc_is_plain(const mqc_parameters *parameters, Py_ssize_t nargs, PyObject *kwnames)
+{
+    return nargs == parameters->required && kwnames == NULL;
 }
 
 /* Read an integer in [low, high]. A wrong type is TypeError, a wrong value INVALID_VALUE. */
@@ -691,16 +802,15 @@ mqc_bytes(const char *text, size_t size, mqc_spare **spare)
     return bytes;
 }
 
-/* (size, place) of a message that was received into a buffer. */
+/* (first, place), in which a NULL passes through. Py_BuildValue would take three times as long. */
 static PyObject *
-mqc_size_and_place(size_t size, long place, mqc_spare **spare)
+mqc_try_pair(PyObject *first, long place)
 {
-    PyObject *result;
+    PyObject *second = first == NULL ? NULL : PyLong_FromLong(place);
+    PyObject *pair = second == NULL ? NULL : PyTuple_Pack(2, first, second);
 
-    do {
-        result = Py_BuildValue("nl", (Py_ssize_t)size, place);
-    } while (result == NULL && mqc_give_back(spare));
-    return result;
+    Py_XDECREF(second);
+    return pair;
 }
 
 /* ***** serializers ***** */
@@ -769,7 +879,7 @@ mqc_serializer_clear(mqc_serializer *serializer)
 }
 
 static int
-mqc_serializer_init(const mqc_state *state, mqc_serializer *serializer, PyObject *object)
+mqc_serializer_init(mqc_state *state, mqc_serializer *serializer, PyObject *object)
 {
     if (object == NULL || object == Py_None) {
         object = state->PickleSerializer;
@@ -783,6 +893,10 @@ mqc_serializer_init(const mqc_state *state, mqc_serializer *serializer, PyObject
         return -1;
     }
     if (serializer->kind == MQC_PICKLE) {
+        if (mqc_state_need_pickle(state) < 0) {
+            mqc_serializer_clear(serializer);
+            return -1;
+        }
         serializer->dumps = Py_NewRef(state->dumps);
         serializer->loads = Py_NewRef(state->loads);
         return 0;
@@ -826,19 +940,23 @@ mqc_runs_code(const mqc_serializer *serializer)
 /* The serializer's methods, and whether to be wary of who else may write to the queue: -1 with
  * an exception. */
 static int
-mqc_serializer_prepare(const mqc_state *state, const mqc_manners *manners,
-                       mqc_serializer *serializer, PyObject *object)
+mqc_serializer_prepare(mqc_state *state, const mqc_manners *manners, mqc_serializer *serializer,
+                       PyObject *object)
 {
-    int wary;
+    int runs_code;
 
-    if (mqc_serializer_init(state, serializer, object) < 0) {
+    if (mqc_state_need_queue(state) < 0 || mqc_serializer_init(state, serializer, object) < 0) {
         return -1;
     }
-    wary = manners->trusted ? 0 : mqc_runs_code(serializer);
-    if (wary < 0) {
-        mqc_serializer_clear(serializer);
+    runs_code = mqc_runs_code(serializer);
+    if (runs_code > 0 && mqc_state_need_pickle(state) < 0) { /* it may rest on PickleSerializer */
+        runs_code = -1;
     }
-    return wary;
+    if (runs_code < 0) {
+        mqc_serializer_clear(serializer);
+        return -1;
+    }
+    return runs_code && !manners->trusted;
 }
 
 /* Who may put a message into a queue: its owner, its creator, and whom the mode lets. */
@@ -879,7 +997,7 @@ mqc_payload_release(mqc_payload *payload)
 }
 
 /* Point the payload into its owner, which is what a serializer returned. */
-static int
+static inline int
 mqc_payload_view(mqc_payload *payload, int kind)
 {
     PyObject *owner = payload->owner;
@@ -1053,14 +1171,12 @@ static PyObject *
 mqc_try_message(const mqc_state *state, PyObject *item, long place)
 {
     newfunc tuple_new = PyType_GetSlot(&PyTuple_Type, Py_tp_new);
-    PyObject *args = Py_BuildValue("((Ol))", item, place);
-    PyObject *message;
+    PyObject *pair = mqc_try_pair(item, place);
+    PyObject *args = pair == NULL ? NULL : PyTuple_Pack(1, pair);
+    PyObject *message = args == NULL ? NULL : tuple_new((PyTypeObject *)state->Message, args, NULL);
 
-    if (args == NULL) {
-        return NULL;
-    }
-    message = tuple_new((PyTypeObject *)state->Message, args, NULL);
-    Py_DECREF(args);
+    Py_XDECREF(args);
+    Py_XDECREF(pair);
     return message;
 }
 
@@ -1174,6 +1290,9 @@ typedef struct {
     mqc_manners manners;
     mqc_kept_spare spare;
     mqc_serializer serializer;
+    PyObject *answer; /* what get_into() returned last, a tuple of these two numbers, or NULL */
+    size_t answer_size;
+    long answer_place;
 } mqc_queue;
 
 /* One message to move, and how. */
@@ -1184,7 +1303,6 @@ typedef struct {
     void *context;
     int64_t patience; /* nanoseconds, 0 or MQC_FOREVER */
     int on_signal_raises;
-    int large; /* the work alone is worth releasing the GIL */
 } mqc_transfer;
 
 enum { MQC_TRY, MQC_SPIN, MQC_SLEEP, MQC_SLEEP_ON };
@@ -1302,7 +1420,7 @@ mqc_handle_signals(const mqc_transfer *transfer)
                                                                                          : 0;
 }
 
-/* Go on after a first try that returned error (EAGAIN or EINTR), or after none (0). */
+/* Go on after a first try that returned error (EAGAIN, EINTR or EINPROGRESS), or after none (0). */
 static int
 mqc_move_slowly(const mqc_state *state, const mqc_transfer *transfer, int error)
 {
@@ -1345,61 +1463,59 @@ mqc_move_slowly(const mqc_state *state, const mqc_transfer *transfer, int error)
     }
 }
 
-/* Move the message. Returns 0, EAGAIN when it was not to be had in time, another errno, or -1
- * with an exception set. The common case is one system call under the GIL. */
-static inline int
-mqc_move(const mqc_state *state, const mqc_transfer *transfer)
-{
-    int error;
+/* What a call does: an attempt with its context, and whether that alone is worth releasing the
+ * GIL, so that not even the first try is made under it. */
+typedef struct {
+    mqc_attempt attempt;
+    void *context;
+    int large;
+} mqc_work;
 
-    if (transfer->large) {
-        return mqc_move_slowly(state, transfer, 0);
+/* Move the message. Returns 0, EAGAIN when it was not to be had in time, another errno, or -1
+ * with an exception set. The common case is one system call under the GIL: what a wait needs is
+ * put together only after that. */
+static inline Py_ALWAYS_INLINE int
+mqc_move(mqc_queue *queue, int direction, mqc_work work, int64_t patience, int on_signal_raises)
+{
+    int error = 0;
+
+    if (!work.large) {
+        error = mqc_hold(&queue->gate);
+        if (error != 0) {
+            return error;
+        }
+        error = work.attempt(work.context, 0);
+        mqc_unhold(&queue->gate);
+        if ((error != EAGAIN && error != EINTR && error != EINPROGRESS) ||
+            (error == EAGAIN && patience == 0)) {
+            return error;
+        }
     }
-    error = mqc_hold(transfer->gate);
-    if (error != 0) {
-        return error;
-    }
-    error = transfer->attempt(transfer->context, 0);
-    mqc_unhold(transfer->gate);
-    if (error == 0 || (error == EAGAIN && transfer->patience == 0)) {
-        return error;
-    }
-    if (error != EAGAIN && error != EINTR) {
-        return error;
-    }
-    return mqc_move_slowly(state, transfer, error);
+    return mqc_move_slowly(queue->state,
+                           &(mqc_transfer){
+                               .gate = &queue->gate,
+                               .direction = direction,
+                               .attempt = work.attempt,
+                               .context = work.context,
+                               .patience = patience,
+                               .on_signal_raises = on_signal_raises,
+                           },
+                           error);
 }
 
-/* Put what the attempt sends, and return what mqc_move returns. */
-static inline int
-mqc_put(mqc_queue *queue, mqc_attempt attempt, void *context, int large, int64_t patience)
+/* Put what the work sends, and return what mqc_move returns. */
+static inline Py_ALWAYS_INLINE int
+mqc_put(mqc_queue *queue, mqc_work work, int64_t patience)
 {
-    return mqc_move(queue->state, &(mqc_transfer){
-                                      .gate = &queue->gate,
-                                      .direction = MQC_PUT,
-                                      .attempt = attempt,
-                                      .context = context,
-                                      .patience = patience,
-                                      .on_signal_raises = queue->manners.on_signal_raises,
-                                      .large = large,
-                                  });
+    return mqc_move(queue, MQC_PUT, work, patience, queue->manners.on_signal_raises);
 }
 
 /* Wait for one message or more: 0, or -1 with an exception where there is none; *refusal is then
  * the error by which the queue itself refused, if it did. */
-static inline int
-mqc_get(mqc_queue *queue, mqc_attempt attempt, void *context, int large, int64_t patience,
-        const char *operation, int *refusal)
+static inline Py_ALWAYS_INLINE int
+mqc_get(mqc_queue *queue, mqc_work work, int64_t patience, const char *operation, int *refusal)
 {
-    int error = mqc_move(queue->state, &(mqc_transfer){
-                                           .gate = &queue->gate,
-                                           .direction = MQC_GET,
-                                           .attempt = attempt,
-                                           .context = context,
-                                           .patience = patience,
-                                           .on_signal_raises = queue->manners.on_signal_raises,
-                                           .large = large,
-                                       });
+    int error = mqc_move(queue, MQC_GET, work, patience, queue->manners.on_signal_raises);
 
     if (error == 0) {
         return 0;
@@ -1412,6 +1528,47 @@ mqc_get(mqc_queue *queue, mqc_attempt attempt, void *context, int large, int64_t
         mqc_raise(operation, error, (PyObject *)queue, NULL);
     }
     return -1;
+}
+
+/* (size, place) of a message, a new object. */
+static PyObject *
+mqc_new_size_and_place(size_t size, long place, mqc_spare **spare)
+{
+    PyObject *result;
+
+    do {
+        PyObject *number = PyLong_FromSize_t(size);
+        result = mqc_try_pair(number, place);
+        Py_XDECREF(number);
+    } while (result == NULL && mqc_give_back(spare));
+    return result;
+}
+
+/* (size, place) of a message that was received into a buffer. Messages for a buffer tend to be of
+ * one size: then this returns the tuple that it returned before, and get_into() makes no object. */
+static PyObject *
+mqc_size_and_place(mqc_queue *queue, size_t size, long place, mqc_spare **spare)
+{
+#ifdef Py_GIL_DISABLED /* two threads would need a lock, which takes as long as a new tuple */
+    (void)queue;
+    return mqc_new_size_and_place(size, place, spare);
+#else
+    PyObject *answer = queue->answer;
+
+    if (answer != NULL && queue->answer_size == size && queue->answer_place == place) {
+        return Py_NewRef(answer);
+    }
+    answer = mqc_new_size_and_place(size, place, spare);
+    if (answer != NULL) {
+        /* Read it again: a new object may start the garbage collector, and that any other code. */
+        PyObject *before = queue->answer;
+        queue->answer = Py_NewRef(answer);
+        queue->answer_size = size;
+        queue->answer_place = place;
+        Py_XDECREF(before);
+    }
+    return answer;
+#endif
 }
 
 /* Close the gate for good. Returns 0 if it was closed before. */
@@ -1428,6 +1585,16 @@ mqc_close_gate(mqc_gate *gate)
 }
 
 /* ***** batches ***** */
+
+#define MQC_SMALL_BATCH 16 /* the most messages of a batch that is tried under the GIL first */
+
+/* Whether a batch takes so long that the GIL is released at once. For a small one that, and to
+ * enter the gate, takes as long as two of its messages. */
+static int
+mqc_is_large_batch(size_t count, size_t longest)
+{
+    return count > MQC_SMALL_BATCH || longest > MQC_SCRATCH;
+}
 
 /* Messages on their way out. send() tries to send one of them. */
 typedef struct {
@@ -1592,7 +1759,7 @@ mqc_inbox_reserve(mqc_inbox *inbox)
         return NULL;
     }
     if (wanted > inbox->allocated) {
-        size_t allocated = wanted + wanted / 2;
+        size_t allocated = 2 * wanted; /* which is enough for several that are not the longest */
         char *memory = realloc(inbox->memory, allocated);
         if (memory == NULL) {
             return NULL;
@@ -1791,6 +1958,7 @@ mqc_queue_free(PyObject *op)
 
     mqc_gate_unregister(&queue->gate);
     free(mqc_spare_swap(&queue->spare, NULL));
+    Py_XDECREF(queue->answer);
     mqc_serializer_clear(&queue->serializer);
     release(op);
     Py_DECREF(type);
