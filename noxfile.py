@@ -694,7 +694,7 @@ def check_races(session: nox.Session, reports: Path) -> None:
 
 @nox.session(python=BUILD_PYTHON)
 def leaks(session: nox.Session) -> None:
-    """Carry out every operation 200,000 times (the dear ones fewer), look for what is left; starve them."""
+    """Carry out every operation 200,000 times (expensive ones fewer), look for leaks; make each allocation fail."""
     instrumented_session(session)
     times = session.posargs or ["200000"]
     for name in SIBLINGS:
