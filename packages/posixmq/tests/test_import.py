@@ -149,6 +149,40 @@ with make() as q:
 """)
 
 
+@pytest.mark.parametrize("name", ["none", "one with its loads"])
+def test_a_queue_that_cannot_have_pickle_is_not_made(name):
+    run(f"""
+sys.modules["pickle"] = None
+with make(serializer=package.RawSerializer):
+    try:
+        make(serializer={SERIALIZERS[name]})
+    except package.QueueError as error:
+        assert error.errno == package.QueueError.ERROR
+        assert "pickle" in str(error) and "cannot be imported" in str(error)
+    else:
+        assert False
+""")
+
+
+def test_what_a_signal_handler_raises_while_that_is_put_into_words_is_raised():
+    run("""
+class Raised(Exception):
+    pass
+
+def interrupt(cause):
+    raise Raised
+
+package._errors.import_failure = interrupt
+sys.path.clear()
+try:
+    make()
+except Raised:
+    pass
+else:
+    assert False
+""")
+
+
 def test_what_a_signal_handler_raises_during_the_imports_is_raised():
     run("""
 class Raised(TimeoutError):
