@@ -110,6 +110,7 @@ def import_all() -> None:
         package = family.module
         for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             importlib.import_module(found.name)
+        package.serializers.load_pickle()  # as the first queue does
 
 
 def become(user: int) -> None:
