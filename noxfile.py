@@ -450,19 +450,22 @@ def tests(session: nox.Session) -> None:
     run_suites(session, dist(session))
 
 
+def test_own_build(session: nox.Session, look: str) -> None:
+    """Build both packages with this Python, make sure that each is what it should be, and test them."""
+    wheels = work_folder(session) / "wheels"
+    build_into(session, wheels, *SIBLINGS)
+    for name in SIBLINGS:
+        session.install("--no-index", "--force-reinstall", str(built(wheels, name, ".whl")))
+        run_outside(session, "python", "-I", "-W", "error", "-c", look.format(name=name))
+    run_suites(session, wheels, *SIBLINGS)
+
+
 @nox.session(python=FREE_THREADED or False)
 def tests_freethreaded(session: nox.Session) -> None:
     """Test each package on free-threaded Pythons (python3.13t or later), where there are any."""
     if not FREE_THREADED:
         session.skip("no free-threaded Python found (python3.13t or later, with headers)")
-    wheels = work_folder(session) / "wheels"
-    build_into(session, wheels, *SIBLINGS)
-    for name in SIBLINGS:
-        install = ("--no-index", "--force-reinstall", str(built(wheels, name, ".whl")))
-        session.install(*install)
-        look = f"import sys, {name}; assert not sys._is_gil_enabled()"
-        run_outside(session, "python", "-I", "-W", "error", "-c", look)
-    run_suites(session, wheels, *SIBLINGS)
+    test_own_build(session, "import sys, {name}; assert not sys._is_gil_enabled()")
 
 
 @nox.session(requires=["build"], tags=["all"])
@@ -524,13 +527,7 @@ PYCONFIG = """
 def portable(session: nox.Session) -> None:
     """Test the waits of systems without thread-directed timers (FreeBSD, macOS), on this one."""
     session.env["CFLAGS"] = "-O2 -DMQC_POLLS"
-    wheels = work_folder(session) / "wheels"
-    build_into(session, wheels, *SIBLINGS)
-    for name in SIBLINGS:
-        session.install("--no-index", "--force-reinstall", str(built(wheels, name, ".whl")))
-        look = f"from {name} import _{name} as c; assert c._polls"
-        run_outside(session, "python", "-I", "-c", look)
-    run_suites(session, wheels, *SIBLINGS)
+    test_own_build(session, "from {name} import _{name} as c; assert c._polls")
 
 
 def compile_for(session: nox.Session, target: str, name: str, headers: Path) -> str:

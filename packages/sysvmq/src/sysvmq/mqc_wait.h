@@ -668,7 +668,7 @@ mqc_spin_end(mqc_gate *gate, mqc_spin *spin, int64_t deadline)
     return end < deadline ? end : deadline;
 }
 
-/* Try until slice_end; if that is spin_end, the spin has missed. */
+/* Try until slice_end. The spin has missed when spin_end has passed, too. */
 static int
 mqc_spin_on(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *context, int64_t slice_end,
             int64_t spin_end)
