@@ -155,6 +155,18 @@ show(waits_until_there_are_cpus)
     )
 
 
+def test_where_too_many_programs_run_from_the_beginning_two_lost_yields_end_the_spin(beside):
+    beside(
+        """
+def ends_early():
+    return spins(LONG) and spins(LONG) and not spins(0)
+
+cpus.value = 0
+show(ends_early)
+"""
+    )
+
+
 def test_yields_after_which_others_have_taken_everything_are_those_of_partners(beside):
     """Two losses, and then none, many times: three in all would end the spin for 80 ms."""
     beside(

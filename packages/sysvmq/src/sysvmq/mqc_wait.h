@@ -103,6 +103,7 @@ typedef struct {
     atomic_uint long_sleeps;  /* sleeps of MQC_RARE_NS and more in a row */
     atomic_int strikes;       /* evidence that other programs take the CPU: mqc_spin_judge */
     atomic_uint barred_until; /* no spin before this moment, in microseconds modulo 2^32; or 0 */
+    atomic_int has_begun;     /* the first spin has looked how busy the machine is */
 } mqc_spin;
 
 #define MQC_MOST_MISSES 10
@@ -646,6 +647,16 @@ mqc_spin_is_barred(mqc_spin *spin, int64_t now)
     return 0;
 }
 
+/* Before the first spin. On a busy machine two losses shall end the spin, not three. */
+static void
+mqc_spin_begin(mqc_spin *spin)
+{
+    if (!atomic_load_explicit(&spin->has_begun, memory_order_relaxed)) {
+        atomic_store(&spin->has_begun, 1);
+        atomic_store(&spin->strikes, mqc_is_overloaded() ? MQC_STRIKE : 0);
+    }
+}
+
 /* When a spin that begins now shall end; 0 to go to sleep at once. */
 static int64_t
 mqc_spin_end(mqc_gate *gate, mqc_spin *spin, int64_t deadline)
@@ -664,6 +675,7 @@ mqc_spin_end(mqc_gate *gate, mqc_spin *spin, int64_t deadline)
     if (mqc_spin_is_barred(spin, now)) {
         return 0;
     }
+    mqc_spin_begin(spin);
     end = now + gate->spin_ns;
     return end < deadline ? end : deadline;
 }
