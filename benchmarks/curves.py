@@ -78,6 +78,7 @@ PANELS: dict[str, tuple[Panel, ...]] = {
     },
     "busy": BUSY,
     "busy-nice": BUSY,
+    "busy-dict": BUSY,
 }
 
 

@@ -24,7 +24,7 @@ sys.path.insert(0, str(HERE))
 import report
 from facts import facts
 from members import MEMBERS
-from plan import Work, all_works
+from plan import EXTRA, Work, all_works
 from progress import Progress
 from runner import Outcome, Runner, Tools
 
@@ -52,7 +52,7 @@ def parse_arguments() -> argparse.Namespace:
         "--publish", action="store_true", help="copy tables and plots to docs/benchmarks as well"
     )
     options = parser.parse_args()
-    options.only = choose(parser, options.only, groups)
+    options.only = choose(parser, options.only, groups) - (set() if options.only else EXTRA)
     options.contenders = choose(parser, options.contenders, ids)
     return options
 
