@@ -8,7 +8,6 @@ pass. `nox -s NAME` runs one session; what stands after `--` goes to the tool be
 from __future__ import annotations
 
 import datetime
-import filecmp
 import json
 import logging
 import os
@@ -29,8 +28,6 @@ import nox
 ROOT = Path(__file__).parent
 FOLDERS = {"posixmq": "posixmq", "sysvmq": "sysvmq", "ipcqueue": "ipcqueue-meta"}
 SIBLINGS = {"posixmq": "sysvmq", "sysvmq": "posixmq"}
-TWINS = ["mqc_wait.h", "mqc_python.h", "serializers.py", "_errors.py", "_line.py"]
-TEST_TWINS = ["endurance.py", "test_import.py", "test_leaks.py", "test_nomemory.py"]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
 
 # What instrumented tests need: as in tools/run_tests.py.
@@ -151,18 +148,17 @@ def run_suites(session: nox.Session, wheels: Path, *names: str) -> None:
 
 
 def quick_lint(session: nox.Session, fix: bool = False) -> None:
-    """Check what takes seconds: the style of the Python, the twins and the version."""
+    """Check what takes seconds: the style of the Python, docs/conformance.md and the version."""
     ruff = ("ruff", "check", "--no-cache"), ("ruff", "format", "--no-cache")
     session.run(*ruff[0], *(["--fix"] if fix else []), str(ROOT))
     session.run(*ruff[1], *([] if fix else ["--check"]), str(ROOT))
-    check_twins(session)
     check_conformance(session)
     check_version(session)
 
 
 @nox.session(tags=["all"])
 def lint(session: nox.Session) -> None:
-    """Check style, twin files and version; analyse the C (`-- --fix` corrects the style)."""
+    """Check style and version; analyse the C (`-- --fix` corrects the style)."""
     session.install(RUFF, "clang-format==23.1.5", *ANALYSERS)
     fix = "--fix" in session.posargs
     quick_lint(session, fix)
@@ -186,7 +182,7 @@ def analyse(session: nox.Session) -> None:
         return
     include = include_of(session)
     for name in SIBLINGS:
-        source = str(ROOT / f"packages/{name}/src/{name}/_{name}.c")
+        source = str(ROOT / f"packages/{name}/ext/_{name}.c")
         flags = ["-std=c11", "-DPy_LIMITED_API=0x030B0000", f"-isystem{include}"]
         if "Free Software Foundation" in (
             session.run("cc", "--version", silent=True, external=True) or ""
@@ -226,7 +222,7 @@ def typing(session: nox.Session) -> None:
     pytest(session, "packages/ipcqueue-meta/tests/test_signatures.py")
 
 
-# -------------------------------------------------------------------- twins and version
+# -------------------------------------------------------------------- the version
 
 # Where the version is written, and the text before it.
 VERSION_PLACES = [
@@ -244,26 +240,6 @@ def version_places() -> Iterator[tuple[Path, re.Pattern[str]]]:
             yield path, re.compile(pattern, re.MULTILINE | re.DOTALL)
 
 
-def twins() -> Iterator[tuple[Path, Path]]:
-    """Yield each canonical file with the copy that must equal it."""
-    for name in TWINS:
-        yield (
-            ROOT / "packages/posixmq/src/posixmq" / name,
-            ROOT / "packages/sysvmq/src/sysvmq" / name,
-        )
-    for name in TEST_TWINS:
-        yield ROOT / "packages/posixmq/tests" / name, ROOT / "packages/sysvmq/tests" / name
-    for folder in FOLDERS.values():
-        yield ROOT / "LICENSE", ROOT / "packages" / folder / "LICENSE"
-
-
-def check_twins(session: nox.Session) -> None:
-    """Fail when a copy differs from its canonical file."""
-    for canonical, copy in twins():
-        if not copy.exists() or not filecmp.cmp(canonical, copy, shallow=False):
-            session.error(f"{copy} is no copy of {canonical}: change the latter, run nox -s sync")
-
-
 def check_version(session: nox.Session) -> None:
     """Fail when two places name different versions."""
     found = [
@@ -275,9 +251,7 @@ def check_version(session: nox.Session) -> None:
 
 @nox.session(python=False)
 def sync(session: nox.Session) -> None:
-    """Copy the canonical twin files over their copies; write docs/conformance.md anew."""
-    for canonical, copy in twins():
-        shutil.copyfile(canonical, copy)
+    """Write docs/conformance.md anew."""
     CONFORMANCE.write_text(conformance_page())
 
 
@@ -532,7 +506,7 @@ def portable(session: nox.Session) -> None:
 
 def compile_for(session: nox.Session, target: str, name: str, headers: Path) -> str:
     """Compile and link the extension for a target; return what the compiler says."""
-    source = ROOT / f"packages/{FOLDERS[name]}/src/{name}/_{name}.c"
+    source = ROOT / f"packages/{name}/ext/_{name}.c"
     command = ["python", "-m", "ziglang", "cc", "-target", target, "-std=c11", "-Wall", "-Wextra"]
     command += [*QUIET, "-fPIC", "-shared"]
     command += ["-DPy_LIMITED_API=0x030B0000", f"-I{headers}", str(source)]
@@ -668,12 +642,12 @@ def compile_into(session: nox.Session, name: str, site: Path, *flags: str) -> No
     """Put a package into site-packages, its extension compiled by hand."""
     for sibling in SIBLINGS:
         shutil.rmtree(site / sibling, ignore_errors=True)
-    source = ROOT / f"packages/{name}/src/{name}"
-    leave = shutil.ignore_patterns("*.c", "*.h", "*.so", "__pycache__")
-    shutil.copytree(source, site / name, ignore=leave)
+    package = ROOT / "packages" / name
+    leave = shutil.ignore_patterns("*.so", "__pycache__")
+    shutil.copytree(package / "src" / name, site / name, ignore=leave)
     output = site / name / f"_{name}.so"
     options = ["-std=c11", "-g", "-fno-omit-frame-pointer", "-shared", "-fPIC", *flags]
-    session.run("cc", *options, str(source / f"_{name}.c"), "-o", str(output), external=True)
+    session.run("cc", *options, str(package / f"ext/_{name}.c"), "-o", str(output), external=True)
 
 
 def check_races(session: nox.Session, reports: Path) -> None:
@@ -696,12 +670,12 @@ def leaks(session: nox.Session) -> None:
     times = session.posargs or ["200000"]
     for name in SIBLINGS:
         install_instrumented(session, name, "-O2")
-        script = ROOT / f"packages/{name}/tests/endurance.py"
+        script = ROOT / f"packages/{name}/tests/common/endurance.py"
         output = run_outside(session, "python", "-I", script, "leaks", *times, silent=True) or ""
         session.log(output.splitlines()[-1])
         if not output.endswith(" 0 findings\n"):
             session.error(output)
-        starved = [f"packages/{name}/tests/test_nomemory.py"]
+        starved = [f"packages/{name}/tests/common/test_nomemory.py"]
         instrumented_pytest(session, name, {}, starved, options=("-m", "endurance"))
 
 

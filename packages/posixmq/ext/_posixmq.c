@@ -32,7 +32,7 @@
 #define MQC_PACKAGE "posixmq"
 #define MQC_SIGNAL_VARIABLE "POSIXMQ_SIGNAL"
 #define MQC_SPIN_VARIABLE "POSIXMQ_SPIN_US"
-#include "mqc_python.h"
+#include "mqc/mqc_python.h"
 
 /* ***** module state ***** */
 

@@ -22,7 +22,7 @@
 #define MQC_PACKAGE "sysvmq"
 #define MQC_SIGNAL_VARIABLE "SYSVMQ_SIGNAL"
 #define MQC_SPIN_VARIABLE "SYSVMQ_SPIN_US"
-#include "mqc_python.h"
+#include "mqc/mqc_python.h"
 
 /* Linux's own, which not every libc names; system_receive refuses them elsewhere. */
 #ifndef MSG_EXCEPT

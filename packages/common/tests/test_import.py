@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1].name
+PACKAGE = Path(__file__).parents[2].name
 
 # Without site, which loads much of its own in a virtual environment.
 PRELUDE = f"""\

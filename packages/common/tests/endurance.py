@@ -1,8 +1,8 @@
 """Carry out every line of operations.py many times, or with the memory running out at every place.
 
 `python -I endurance.py leaks TIMES` prints each operation that leaves something behind, and
-`python -I endurance.py nomemory` each that behaves badly when an allocation fails. Shared word for
-word by posixmq and sysvmq; test_leaks.py and test_nomemory.py read what is printed.
+`python -I endurance.py nomemory` each that behaves badly when an allocation fails;
+test_leaks.py and test_nomemory.py read what is printed.
 
 What a release build of Python shows is enough to see a single forgotten Py_DECREF. Of an object
 made by the call: a block of Python's more, or bytes of malloc(3). Of an object that was there
@@ -285,7 +285,7 @@ def main():
     global kernel_queues
     faulthandler.enable()
     what, *numbers = sys.argv[1:]
-    table = runpy.run_path(str(Path(__file__).with_name("operations.py")))
+    table = runpy.run_path(str(Path(__file__).parents[1] / "operations.py"))
     kernel_queues = table["kernel_queues"]
     # Import it first: one of the operations imports it anew.
     importlib.import_module(f"{table['PACKAGE']}._explain")

@@ -1,0 +1,140 @@
+"""The exceptions, and the one table that maps the kernel's errno to the documented constants."""
+
+import errno as _errno
+
+__all__ = ["DecodeError", "QueueError"]
+
+
+class QueueError(OSError):
+    """A queue operation failed.
+
+    :param errno: one of the constants below, which are system error numbers
+    :param msg: what failed, in words; the constant's own text when left out
+
+    ``errno`` holds a documented constant whatever the kernel said, ``os_errno`` the kernel's
+    own number, and ``msg`` (like ``str()``) says what failed, on which queue, and which
+    limit did it. One raised by ``put_many`` says in ``count`` how many messages had gone.
+    """
+
+    ERROR = _errno.EIO
+    INVALID_VALUE = _errno.EINVAL
+    NO_PERMISSIONS = _errno.EACCES
+    NO_SYSTEM_RESOURCES = _errno.ENOSPC
+    INVALID_DESCRIPTOR = _errno.EBADF
+    INTERRUPTED = _errno.EINTR
+    TOO_BIG_MESSAGE = _errno.EMSGSIZE
+    TIMEOUT = _errno.ETIMEDOUT
+    DOES_NOT_EXIST = _errno.ENOENT
+    EXISTS = _errno.EEXIST
+
+    # An instance is told where it belongs by the package that holds this file.
+    __module__ = __package__
+
+    os_errno: int
+    msg: str
+
+    def __init__(self, errno: int, msg: "str | None" = None) -> None:
+        if not msg:
+            msg = _TEXTS.get(errno, _TEXTS[QueueError.ERROR])
+        super().__init__(errno, msg)
+        self.os_errno = errno
+        self.msg = msg
+
+
+class DecodeError(QueueError):
+    """The serializer refused a message. It has left the queue, but its bytes are in ``data``.
+
+    ``priority`` (POSIX) or ``msg_type`` (System V) says where it stood, and ``__cause__`` is what the serializer raised. ``errno`` is ``ERROR``.
+    """
+
+    __module__ = __package__
+
+    data: bytes = b""
+    priority: "int | None" = None
+    msg_type: "int | None" = None
+
+    # Of a batch: the items that decoded, and an error for each message that did not.
+    items: "list[object] | tuple[()]" = ()
+    failures: "list[BaseException] | tuple[()]" = ()
+
+
+_TEXTS = {
+    QueueError.ERROR: "Error",
+    QueueError.INVALID_VALUE: "Invalid value",
+    QueueError.NO_PERMISSIONS: "No permissions",
+    QueueError.NO_SYSTEM_RESOURCES: "No system resources",
+    QueueError.INVALID_DESCRIPTOR: "Invalid queue descriptor",
+    QueueError.INTERRUPTED: "Interrupted by signal",
+    QueueError.TOO_BIG_MESSAGE: "Data is too big",
+    QueueError.TIMEOUT: "Timeout",
+    QueueError.DOES_NOT_EXIST: "Queue does not exist",
+    QueueError.EXISTS: "Queue exists already",
+}
+
+_DOCUMENTED = {
+    _errno.EINVAL: QueueError.INVALID_VALUE,
+    _errno.ENAMETOOLONG: QueueError.INVALID_VALUE,
+    _errno.EOVERFLOW: QueueError.INVALID_VALUE,
+    _errno.EACCES: QueueError.NO_PERMISSIONS,
+    _errno.EPERM: QueueError.NO_PERMISSIONS,
+    _errno.ENOSPC: QueueError.NO_SYSTEM_RESOURCES,
+    _errno.ENOMEM: QueueError.NO_SYSTEM_RESOURCES,
+    _errno.EMFILE: QueueError.NO_SYSTEM_RESOURCES,
+    _errno.ENFILE: QueueError.NO_SYSTEM_RESOURCES,
+    _errno.EAGAIN: QueueError.NO_SYSTEM_RESOURCES,
+    _errno.EBADF: QueueError.INVALID_DESCRIPTOR,
+    _errno.EIDRM: QueueError.INVALID_DESCRIPTOR,
+    _errno.EINTR: QueueError.INTERRUPTED,
+    _errno.EMSGSIZE: QueueError.TOO_BIG_MESSAGE,
+    _errno.E2BIG: QueueError.TOO_BIG_MESSAGE,
+    _errno.ETIMEDOUT: QueueError.TIMEOUT,
+    _errno.ENOENT: QueueError.DOES_NOT_EXIST,
+    _errno.EEXIST: QueueError.EXISTS,
+}
+
+
+_ABOUT_FILES = {ImportError, ModuleNotFoundError, OSError, PermissionError, FileNotFoundError}
+
+
+def system_error(os_errno: int, msg: str) -> QueueError:
+    """Return the QueueError for the kernel's *os_errno*, saying *msg*."""
+    error = QueueError(_DOCUMENTED.get(os_errno, QueueError.ERROR), msg)
+    error.os_errno = os_errno
+    return error
+
+
+def import_failure(cause: BaseException) -> "QueueError | None":
+    """Return the QueueError for a first queue whose imports ended with *cause*.
+
+    None if that is not about files: a signal handler may have raised it.
+    """
+    if type(cause) not in _ABOUT_FILES:
+        return None
+    os_errno = getattr(cause, "errno", None)
+    if os_errno in (None, _errno.ENOENT):  # which would say that there is no such queue
+        os_errno = _errno.EIO
+    error = system_error(
+        os_errno,
+        f"cannot make a queue: a module that it needs cannot be imported ({cause}); "
+        "make the first queue while the files can be read",
+    )
+    error.__cause__ = cause
+    return error
+
+
+def decode_error(queue: str, cause: BaseException, data: bytes, **place: int) -> DecodeError:
+    """Return the DecodeError for *data*, which stood at *place* (priority or msg_type)."""
+    ((field, value),) = place.items()
+    try:
+        reason = f"{type(cause).__name__}: {cause}"
+    except Exception:  # an exception of the serializer's own that cannot be shown
+        reason = type(cause).__name__
+    error = DecodeError(
+        QueueError.ERROR,
+        f"the serializer refused a message of {len(data)} bytes ({field} {value}) from {queue}: "
+        f"{reason}; the bytes are in .data",
+    )
+    error.data = data
+    setattr(error, field, value)
+    error.__cause__ = cause
+    return error
