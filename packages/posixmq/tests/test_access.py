@@ -7,19 +7,10 @@ import textwrap
 
 import pytest
 
+from harness.process import descriptors
 from posixmq import Queue, QueueError, RawSerializer
 
 ONLY_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
-
-REFUSAL = """
-def refusal(call, *args, **kwargs):
-    try:
-        call(*args, **kwargs)
-    except QueueError as error:
-        return error
-    raise AssertionError("not refused")
-
-"""
 
 # Have the kernel refuse or kill where a system call is made: seccomp(2).
 SECCOMP = """
@@ -163,8 +154,8 @@ def test_one_right_is_enough_to_look(make, name):
         assert (q.maxsize, q.maxmsgsize) == (4, 256)
 
 
-def test_a_descriptor_that_something_else_closed_is_not_taken_for_a_missing_right(run_script, name):
-    run_script(
+def test_a_descriptor_that_something_else_closed_is_not_taken_for_a_missing_right(spawn, name):
+    spawn(
         """
         with Queue(sys.argv[1], 1, 16) as q:
             q.unlink()
@@ -178,7 +169,7 @@ def test_a_descriptor_that_something_else_closed_is_not_taken_for_a_missing_righ
             os.open(os.devnull, os.O_RDONLY)  # for close() to close
         """,
         name,
-    )
+    ).finish()
 
 
 # --- another user ----------------------------------------------------------------------------------
@@ -190,12 +181,10 @@ RIGHTS = {0o600: "", 0o602: "w", 0o604: "r", 0o606: "rw", 0o660: "", 0o607: "rw"
 
 @ONLY_ROOT
 @pytest.mark.parametrize(("mode", "rights"), RIGHTS.items(), ids=map(oct, RIGHTS))
-def test_another_user_may_do_what_the_mode_says(make, run_script, name, mode, rights):
+def test_another_user_may_do_what_the_mode_says(make, spawn, name, mode, rights):
     make(name, mode=mode, serializer=RawSerializer).put(b"there")
-    run_script(
-        REFUSAL
-        + textwrap.dedent(
-            """
+    spawn(
+        """
             name, rights = sys.argv[1], sys.argv[2]
             become(65534)
             for asked in ("r", "w", "rw"):
@@ -227,41 +216,35 @@ def test_another_user_may_do_what_the_mode_says(make, run_script, name, mode, ri
                 assert ("read" in words.split()) == ("r" in asked), words
                 assert ("write" in words.split()) == ("w" in asked), words
                 assert ("readable=False" in words) == (asked == "rw"), words
-                assert own_descriptors(name) == []
-            """
-        ),
+                assert descriptors(name) == []
+            """,
         name,
         rights,
-        env={"PYTHONWARNINGS": "ignore::ResourceWarning"},
-    )
+        PYTHONWARNINGS="ignore::ResourceWarning",
+    ).finish()
 
 
 @ONLY_ROOT
-def test_another_user_may_not_create_over_or_unlink_what_is_not_his(make, run_script, name):
+def test_another_user_may_not_create_over_or_unlink_what_is_not_his(make, spawn, name):
     q = make(name, mode=0o666, trusted=True)
     q.put("kept")
-    run_script(
-        REFUSAL
-        + textwrap.dedent(
-            """
+    spawn(
+        """
             become(65534)
             error = refusal(posixmq.unlink, sys.argv[1])
             assert error.errno == QueueError.NO_PERMISSIONS, error
             error = refusal(Queue, sys.argv[1], exclusive=True, serializer=RawSerializer)
             assert error.errno == QueueError.EXISTS, error
-            """
-        ),
+            """,
         name,
-    )
+    ).finish()
     assert make(name, create=False, trusted=True).get() == "kept"
 
 
 @pytest.mark.parametrize("mode", [0o400, 0o200, 0o000], ids=oct)
-def test_the_owner_is_held_to_the_mode_when_opening_again(run_script, name, mode):
-    run_script(
-        REFUSAL
-        + textwrap.dedent(
-            """
+def test_the_owner_is_held_to_the_mode_when_opening_again(spawn, name, mode):
+    spawn(
+        """
             name, mode = sys.argv[1], int(sys.argv[2])
             drop_capabilities()
             with Queue(name, 2, 16, mode=mode) as q:
@@ -275,11 +258,10 @@ def test_the_owner_is_held_to_the_mode_when_opening_again(run_script, name, mode
                         assert refusal(Queue, name, **options).errno == QueueError.NO_PERMISSIONS
                 assert refusal(Queue, name).errno == QueueError.NO_PERMISSIONS
                 q.unlink()
-            """
-        ),
+            """,
         name,
         mode,
-    )
+    ).finish()
 
 
 # --- the mode ----------------------------------------------------------------------------------------
@@ -298,9 +280,9 @@ def test_the_mode_is_exact_whatever_the_umask(make, mode, umask):
 
 @pytest.mark.parametrize("umask", [0, 0o022, 0o777], ids=oct)
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o606], ids=oct)
-def test_the_mode_is_never_wider_than_asked(run_script, start_script, make, name, mode, umask):
+def test_the_mode_is_never_wider_than_asked(spawn, make, name, mode, umask):
     """The process dies between mq_open(2) and fchmod(2): what it leaves must be no wider."""
-    process = start_script(
+    process = spawn(
         SECCOMP
         + textwrap.dedent(
             """
@@ -326,29 +308,27 @@ def test_the_mode_is_never_wider_than_asked(run_script, start_script, make, name
     assert found & ~mode == 0, oct(found)
 
 
-def test_a_queue_whose_mode_cannot_be_set_is_not_left_behind(run_script, name):
-    out = run_script(
+def test_a_queue_whose_mode_cannot_be_set_is_not_left_behind(spawn, name):
+    out = spawn(
         SECCOMP
-        + REFUSAL
         + textwrap.dedent(
             """
             on_call("fchmod", ERRNO | errno.EPERM)
             error = refusal(Queue, sys.argv[1], 1, 16)
             assert (error.errno, error.os_errno) == (QueueError.NO_PERMISSIONS, errno.EPERM), error
-            assert own_descriptors(sys.argv[1]) == []
+            assert descriptors(sys.argv[1]) == []
             assert refusal(Queue, sys.argv[1], create=False).errno == QueueError.DOES_NOT_EXIST
             """
         ),
         name,
-    )
+    ).finish()
     needs_seccomp(out)
 
 
-def test_a_kernel_that_forbids_queues_is_not_taken_for_one_that_is_not_trusted(run_script, name):
+def test_a_kernel_that_forbids_queues_is_not_taken_for_one_that_is_not_trusted(spawn, name):
     """Containers forbid system calls by EPERM."""
-    out = run_script(
+    out = spawn(
         SECCOMP
-        + REFUSAL
         + textwrap.dedent(
             """
             on_call("mq_open", ERRNO | errno.EPERM)
@@ -361,7 +341,7 @@ def test_a_kernel_that_forbids_queues_is_not_taken_for_one_that_is_not_trusted(r
             """
         ),
         name,
-    )
+    ).finish()
     needs_seccomp(out)
 
 
@@ -373,7 +353,7 @@ def test_the_sizes_of_an_existing_queue_hold_for_every_right(make, name):
         assert (q.qattr()["max_size"], q.qattr()["max_msgbytes"]) == (3, 99)
 
 
-def test_opening_in_vain_leaks_no_descriptor(make, name, descriptors):
+def test_opening_in_vain_leaks_no_descriptor(make, name):
     make(name, mode=0o666, trusted=True)
     before = len(descriptors())
     for options in (

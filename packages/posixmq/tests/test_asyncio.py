@@ -16,6 +16,9 @@ import time
 import pytest
 
 import posixmq
+from harness.calls import Call
+from harness.measure import effort, in_time
+from harness.process import descriptors
 from posixmq import QueueError
 from posixmq.asyncio import Queue
 
@@ -35,9 +38,9 @@ def run(request):
 
 
 @pytest.fixture
-def aq(unique):
+def aq(fresh):
     """An awaitable queue of 4 messages of 256 bytes."""
-    made = Queue(unique(), 4, 256)
+    made = Queue(fresh(), 4, 256)
     yield made
     made.close()
 
@@ -79,8 +82,8 @@ def test_put_get_and_receive(run, aq):
     run(main())
 
 
-def test_the_constructor_is_the_synchronous_queues(unique):
-    name = unique()
+def test_the_constructor_is_the_synchronous_queues(fresh):
+    name = fresh()
     with contextlib.closing(
         Queue(name, 2, maxmsgsize=64, serializer=posixmq.RawSerializer, exclusive=True)
     ) as q:
@@ -302,7 +305,7 @@ def test_the_end_of_a_loop_takes_no_message_along(run, aq):
         got.clear()
 
 
-def test_a_loop_that_is_dropped_while_tasks_wait(aq, descriptors):
+def test_a_loop_that_is_dropped_while_tasks_wait(aq):
     loop = asyncio.new_event_loop()
     tasks = [loop.create_task(aq.get()) for _ in range(3)]
     loop.run_until_complete(asyncio.sleep(0.02))
@@ -350,7 +353,7 @@ def test_who_waits_to_put_is_served_in_order(run, aq):
     run(main())
 
 
-def test_timeouts_are_never_early(run, aq, in_time):
+def test_timeouts_are_never_early(run, aq):
     async def wait(call, *args):
         start = time.monotonic()
         with pytest.raises((queue.Empty, queue.Full)):
@@ -380,7 +383,7 @@ def test_a_timeout_lets_the_next_in_line_go_on(run, aq):
     run(main())
 
 
-def test_waiting_costs_no_cpu(run, aq, in_time, effort):
+def test_waiting_costs_no_cpu(run, aq):
     async def main():
         reader = await waiting(aq.get())
         await aq.put(None)
@@ -497,7 +500,7 @@ def test_loops_in_several_threads_share_a_queue(run, aq):
     assert sorted(itertools.chain.from_iterable(got)) == list(range(messages))
 
 
-def test_closing_wakes_the_tasks_of_all_loops(run, aq, descriptors):
+def test_closing_wakes_the_tasks_of_all_loops(run, aq):
     name, ready, errors = aq.name, threading.Barrier(3), []
 
     async def wait():
@@ -516,9 +519,9 @@ def test_closing_wakes_the_tasks_of_all_loops(run, aq, descriptors):
     assert not descriptors(name)
 
 
-def test_closing_in_the_loop_wakes_both_sides(run, unique, descriptors):
+def test_closing_in_the_loop_wakes_both_sides(run, fresh):
     async def main():
-        q = Queue(unique(), 1, 64)
+        q = Queue(fresh(), 1, 64)
         reader = await waiting(q.get())
         q.close()
         assert (await failure(reader)).errno == QueueError.INVALID_DESCRIPTOR
@@ -536,7 +539,7 @@ def test_closing_in_the_loop_wakes_both_sides(run, unique, descriptors):
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("way", ["reader", "writer"])
-def test_a_signal_handler_may_close_while_its_loop_begins_to_watch(run, aq, when, way, descriptors):
+def test_a_signal_handler_may_close_while_its_loop_begins_to_watch(run, aq, when, way):
     name = aq.name
     for _ in range(4 if way == "writer" else 0):
         aq.put_nowait(None)
@@ -589,7 +592,7 @@ def test_a_signal_handler_that_closes_wakes_a_loop_that_sleeps(run, aq):
         signal.signal(signal.SIGALRM, before)
 
 
-def test_a_loop_that_ends_does_not_take_notify_back(run, aq, descriptors):
+def test_a_loop_that_ends_does_not_take_notify_back(run, aq):
     async def wait():
         with pytest.raises(queue.Empty):
             await aq.get(timeout=0.05)
@@ -613,7 +616,7 @@ def test_a_loop_that_ends_does_not_take_notify_back(run, aq, descriptors):
     assert not descriptors(aq.name)
 
 
-def test_one_loop_after_the_other_leaves_no_descriptors(run, aq, descriptors):
+def test_one_loop_after_the_other_leaves_no_descriptors(run, aq):
     async def wait():
         with pytest.raises(queue.Empty):
             await aq.get(timeout=0.01)
@@ -623,7 +626,7 @@ def test_one_loop_after_the_other_leaves_no_descriptors(run, aq, descriptors):
     assert len(descriptors(aq.name)) <= 2
 
 
-def test_the_synchronous_queue_still_blocks(run, aq, background):
+def test_the_synchronous_queue_still_blocks(run, aq):
     """Some loops set O_NONBLOCK on what they watch."""
 
     async def main():
@@ -633,13 +636,13 @@ def test_the_synchronous_queue_still_blocks(run, aq, background):
         await task
 
     run(main())
-    call = background(aq.queue.get).until_asleep()
+    call = Call(aq.queue.get).until_asleep()
     aq.put_nowait(2)
     assert call.result() == 2
 
 
-def test_between_processes(run, aq, start_script, finish):
-    echo = start_script(
+def test_between_processes(run, aq, spawn):
+    echo = spawn(
         """
         import asyncio
         from posixmq.asyncio import Queue
@@ -667,18 +670,18 @@ def test_between_processes(run, aq, start_script, finish):
                 replies.unlink()
 
     run(main())
-    finish(echo)
+    echo.finish()
 
 
 # --- the surroundings ----------------------------------------------------------------------------
 
 
-def test_importing_the_package_does_not_import_asyncio(run_script):
-    assert run_script("print('asyncio' in sys.modules)").strip() == "False"
+def test_importing_the_package_does_not_import_asyncio(spawn):
+    assert spawn("print('asyncio' in sys.modules)").finish() == "False"
 
 
-def test_waiting_tasks_do_not_hold_up_the_end(run_script, name):
-    run_script(
+def test_waiting_tasks_do_not_hold_up_the_end(spawn, name):
+    spawn(
         """
         import asyncio
         from posixmq.asyncio import Queue
@@ -686,16 +689,16 @@ def test_waiting_tasks_do_not_hold_up_the_end(run_script, name):
         def other():
             asyncio.run(q.get())
         threading.Thread(target=other, daemon=True).start()
-        wait_until(lambda: q._watches)  # the loop is about to sleep
+        until(lambda: q._watches)  # the loop is about to sleep
         time.sleep(0.05)
         """,
         name,
-        env={"PYTHONWARNINGS": "ignore"},
-    )
+        PYTHONWARNINGS="ignore",
+    ).finish()
 
 
-def test_dropped_unclosed_it_warns_and_leaves_no_descriptor(unique, descriptors):
-    name = unique()
+def test_dropped_unclosed_it_warns_and_leaves_no_descriptor(fresh):
+    name = fresh()
 
     async def main():
         q = Queue(name, 1, 64)

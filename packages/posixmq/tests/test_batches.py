@@ -15,13 +15,16 @@ import time
 
 import pytest
 
+from harness.calls import Call
+from harness.measure import growth, in_time, times_out
+from harness.tasks import main_task, until, until_asleep
 from posixmq import DecodeError, Queue, QueueError, RawSerializer
 
 MESSAGES = int(os.environ.get("POSIXMQ_TEST_MESSAGES", "12000"))
 WAIT_S = 2.0  # far less than the wait would last if it were wrong
 
 
-def test_a_batch_larger_than_the_queue_goes_whole_however_slow_the_reader(make, background):
+def test_a_batch_larger_than_the_queue_goes_whole_however_slow_the_reader(make):
     """From the main thread, too, which wakes between the messages to look for signals."""
     q = make(maxsize=2)
 
@@ -32,16 +35,16 @@ def test_a_batch_larger_than_the_queue_goes_whole_however_slow_the_reader(make, 
             got.append(q.get(timeout=60))
         return got
 
-    reader = background(read)
+    reader = Call(read)
     assert q.put_many(range(12)) == 12
     assert reader.result() == list(range(12))
 
 
-def test_get_many_takes_no_more_than_the_queue_holds(make, background):
+def test_get_many_takes_no_more_than_the_queue_holds(make):
     """Writers that wait would hand over message after message, and it might never end."""
     q = make(maxsize=2)
     q.put_many("ab")
-    writer = background(q.put_many, "cdefgh").until_asleep()
+    writer = Call(q.put_many, "cdefgh").until_asleep()
     got = q.get_many(max_items=10**6)
     assert got == ["a", "b"]
     while len(got) < 8:
@@ -76,11 +79,11 @@ items = [b"x"] * ROOM
 
 
 @pytest.fixture
-def roomy(run_script, name):
+def roomy(spawn, name):
     """Run a script on a queue with room for 5,000 messages."""
 
     def run(code):
-        if "no right" in run_script(ROOMY + textwrap.dedent(code), name):
+        if "no right" in spawn(ROOMY + textwrap.dedent(code), name).finish():
             pytest.skip("no right to an IPC namespace here")
 
     return run
@@ -145,7 +148,7 @@ def test_a_batch_that_never_blocks_lets_handlers_run(roomy):
     )
 
 
-def test_get_many_frees_its_memory(make, growth):
+def test_get_many_frees_its_memory(make):
     """Its room for messages comes from malloc(3), which only the size of the process shows."""
     q = make(maxsize=2, maxmsgsize=8192, serializer=RawSerializer)
 
@@ -501,10 +504,10 @@ def test_put_many_without_waiting_puts_what_there_is_room_for(q):
 
 
 @pytest.mark.native("those who wait make room")
-def test_put_many_without_waiting_serves_those_who_wait_as_well(make, background):
+def test_put_many_without_waiting_serves_those_who_wait_as_well(make):
     """There is room for them besides what the queue holds."""
     q = make(maxsize=2)
-    readers = [background(q.get).until_asleep() for _ in range(3)]
+    readers = [Call(q.get).until_asleep() for _ in range(3)]
     assert q.put_many(range(9), block=False) == 5
     assert sorted(reader.result() for reader in readers) == [0, 1, 2]
     assert drain(q) == [3, 4]
@@ -519,22 +522,22 @@ def test_get_many_without_waiting(q):
 
 
 @pytest.mark.parametrize("timeout", [None, 60])
-def test_get_many_waits_for_the_first_alone(q, background, timeout):
-    waiting = background(q.get_many, timeout=timeout).until_asleep()
+def test_get_many_waits_for_the_first_alone(q, timeout):
+    waiting = Call(q.get_many, timeout=timeout).until_asleep()
     q.put("only one")
     assert waiting.result() == ["only one"]
 
 
 @pytest.mark.parametrize("timeout", [0.05, 0.4])
-def test_batches_time_out_and_never_early(q, full, times_out, timeout):
+def test_batches_time_out_and_never_early(q, full, timeout):
     times_out(timeout, lambda: q.get_many(timeout=timeout))
-    error = times_out(timeout, lambda: full.put_many(["x", "y"], timeout=timeout))
+    error = times_out(timeout, lambda: full.put_many([b"x", b"y"], timeout=timeout))
     assert error.count == 0
-    assert drain(full) == ["first"]
+    assert drain(full) == [b"f" * 16]
 
 
 @pytest.mark.parametrize("in_thread", [False, True], ids=["main", "thread"])
-def test_a_timeout_in_the_middle_counts_what_went(make, background, in_time, in_thread):
+def test_a_timeout_in_the_middle_counts_what_went(make, in_thread):
     q = make(maxsize=3)
 
     def put():
@@ -543,7 +546,7 @@ def test_a_timeout_in_the_middle_counts_what_went(make, background, in_time, in_
         return count, time.monotonic() - started
 
     def attempt():
-        count, waited = background(put).result() if in_thread else put()
+        count, waited = Call(put).result() if in_thread else put()
         assert count == 3
         assert drain(q) == [0, 1, 2]
         assert waited >= 0.3
@@ -553,7 +556,7 @@ def test_a_timeout_in_the_middle_counts_what_went(make, background, in_time, in_
 
 
 @pytest.mark.parametrize("in_thread", [False, True], ids=["main", "thread"])
-def test_the_timeout_is_one_for_the_whole_batch(make, background, in_time, in_thread):
+def test_the_timeout_is_one_for_the_whole_batch(make, in_thread):
     """Each message comes off in time, and all together do not: they would take 5 s."""
     q = make(maxsize=1)
 
@@ -570,9 +573,9 @@ def test_the_timeout_is_one_for_the_whole_batch(make, background, in_time, in_th
                 with contextlib.suppress(queue.Empty):
                     got.append(q.get_nowait())
 
-        reader = background(read)
+        reader = Call(read)
         try:
-            count, waited = background(put).result() if in_thread else put()
+            count, waited = Call(put).result() if in_thread else put()
         finally:
             done.set()
         reader.result()
@@ -595,9 +598,9 @@ def outcome(call):
 
 
 @pytest.mark.parametrize("timeout", [None, 60])
-def test_close_in_the_middle_of_a_batch_counts_what_went(make, name, background, timeout):
+def test_close_in_the_middle_of_a_batch_counts_what_went(make, name, timeout):
     q, other = make(name, maxsize=3), make(name)
-    putter = background(outcome, lambda: q.put_many(range(10), timeout=timeout)).until_asleep()
+    putter = Call(outcome, lambda: q.put_many(range(10), timeout=timeout)).until_asleep()
     assert other.get() == 0
     putter.until_asleep()
     q.close()
@@ -607,11 +610,11 @@ def test_close_in_the_middle_of_a_batch_counts_what_went(make, name, background,
     assert count in (3, 4)
 
 
-def test_close_at_any_moment_of_a_batch_loses_nothing(make, unique, background):
+def test_close_at_any_moment_of_a_batch_loses_nothing(make, fresh):
     for number in range(100):
-        name = unique()
+        name = fresh()
         q, other = make(name, maxsize=2), make(name)
-        putter = background(outcome, lambda q=q: q.put_many(range(50), timeout=60))
+        putter = Call(outcome, lambda q=q: q.put_many(range(50), timeout=60))
         got = [other.get(timeout=60) for _ in range(number % 7)]
         q.close()
         count, error = putter.result()
@@ -621,9 +624,9 @@ def test_close_at_any_moment_of_a_batch_loses_nothing(make, unique, background):
         other.unlink()
 
 
-def test_close_at_any_moment_of_get_many_loses_nothing(make, unique, background):
+def test_close_at_any_moment_of_get_many_loses_nothing(make, fresh):
     for number in range(100):
-        name = unique()
+        name = fresh()
         q, other = make(name, maxsize=4), make(name)
 
         def get_all(q=q):
@@ -633,7 +636,7 @@ def test_close_at_any_moment_of_get_many_loses_nothing(make, unique, background)
                     got += q.get_many()
             return got
 
-        getter = background(get_all)
+        getter = Call(get_all)
         other.put_many(range(number % 9 + 1))
         q.close()
         assert getter.result() + drain(other) == list(range(number % 9 + 1))
@@ -641,8 +644,8 @@ def test_close_at_any_moment_of_get_many_loses_nothing(make, unique, background)
         other.unlink()
 
 
-def test_close_wakes_a_waiting_get_many(q, background):
-    getter = background(q.get_many).until_asleep()
+def test_close_wakes_a_waiting_get_many(q):
+    getter = Call(q.get_many).until_asleep()
     q.close()
     assert getter.failure().errno == QueueError.INVALID_DESCRIPTOR
 
@@ -674,17 +677,17 @@ def handled():
 
 
 @pytest.fixture
-def poke(background, until, asleep):
+def poke():
     """Send the main thread a signal once it sleeps in a queue, then do something."""
     main = threading.main_thread()
 
     def work(then):
-        until(lambda: asleep(f"/proc/self/task/{main.native_id}"))
+        until_asleep(main_task())
         signal.pthread_kill(main.ident, signal.SIGUSR1)
         if then is not None:
             then()
 
-    return lambda then=None: background(work, then)
+    return lambda then=None: Call(work, then)
 
 
 @pytest.mark.parametrize("timeout", [None, 60])
@@ -711,7 +714,7 @@ def test_what_a_handler_raises_in_the_middle_counts_what_went(make, handled, pok
     assert drain(q) == [0, 1, 2]
 
 
-def test_retry_goes_on_with_the_batch(make, handled, poke, until):
+def test_retry_goes_on_with_the_batch(make, handled, poke):
     q = make(maxsize=3, on_signal="retry")
     handled.by()
     got = []
@@ -739,7 +742,7 @@ def test_a_signal_interrupts_a_waiting_get_many(q, handled, poke):
 
 
 @pytest.mark.parametrize("on_signal", ["raise", "retry"])
-def test_a_storm_of_signals_loses_nothing_of_batches(make, handled, background, on_signal):
+def test_a_storm_of_signals_loses_nothing_of_batches(make, handled, on_signal):
     ask, answer = make(maxsize=3, on_signal=on_signal), make(maxsize=3, on_signal=on_signal)
     total, got = MESSAGES // 12, []
 
@@ -751,7 +754,7 @@ def test_a_storm_of_signals_loses_nothing_of_batches(make, handled, background, 
             passed += len(items)
 
     handled.by()
-    mirroring = background(mirror)
+    mirroring = Call(mirror)
     signal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)
     sent = 0
     while len(got) < total:
@@ -892,22 +895,22 @@ def test_loads_may_close_the_queue_amid_a_batch(make):
 # --- many at once --------------------------------------------------------------------------------------
 
 
-def test_a_batch_waits_without_the_gil(make, background):
+def test_a_batch_waits_without_the_gil(make):
     q = make(maxsize=1)
-    putter = background(q.put_many, range(3)).until_asleep()
+    putter = Call(q.put_many, range(3)).until_asleep()
     counted = sum(1 for _ in range(100_000))  # it would stand still otherwise
     getter = make().get_many
-    waiting = background(getter).until_asleep()
+    waiting = Call(getter).until_asleep()
     assert counted == 100_000
     assert [q.get(), q.get(), q.get()] == [0, 1, 2]
     assert putter.result() == 3
-    assert waiting.thread.is_alive()
+    assert waiting.is_alive()
 
 
-def test_a_large_batch_goes_through_a_small_queue_to_another_process(make, start_script, finish):
+def test_a_large_batch_goes_through_a_small_queue_to_another_process(make, spawn):
     q, back = make(maxsize=2, maxmsgsize=64), make(maxsize=2, maxmsgsize=64)
     count = MESSAGES // 6
-    process = start_script(
+    process = spawn(
         """
         with Queue(sys.argv[1]) as q, Queue(sys.argv[2]) as back:
             passed = 0
@@ -929,7 +932,7 @@ def test_a_large_batch_goes_through_a_small_queue_to_another_process(make, start
     collector = threading.Thread(target=collect, daemon=True)
     collector.start()
     assert q.put_many(range(count)) == count
-    finish(process)
+    process.finish()
     collector.join(60)
     assert result == list(range(count))
 
@@ -967,17 +970,15 @@ q.close()
 """
 
 
-def test_two_processes_of_four_threads_exchange_batches_and_lose_nothing(
-    make, start_script, finish
-):
+def test_two_processes_of_four_threads_exchange_batches_and_lose_nothing(make, spawn):
     q = make(maxsize=4, maxmsgsize=64, serializer=RawSerializer)
     count = MESSAGES // 4
-    processes = [start_script(WORKER, q.name, first, count) for first in (0, 2)]
+    processes = [spawn(WORKER, q.name, first, count) for first in (0, 2)]
     for process in processes:
-        assert process.stdout.readline() == "produced\n"
+        assert process.line() == "produced"
     for _ in range(4):
         q.put(b"")
-    received = [got for process in processes for got in json.loads(finish(process))]
+    received = [got for process in processes for got in json.loads(process.finish())]
     everything = []
     for got in received:
         last = {}
@@ -991,7 +992,7 @@ def test_two_processes_of_four_threads_exchange_batches_and_lose_nothing(
 
 
 @pytest.mark.parametrize("spin_us", [None, 0], ids=["spin", "no spin"])
-def test_eight_threads_exchange_batches_of_every_kind(make, background, spin_us):
+def test_eight_threads_exchange_batches_of_every_kind(make, spin_us):
     q = make(maxsize=3, spin_us=spin_us)
     count = MESSAGES // 48
     done = threading.Event()
@@ -1012,8 +1013,8 @@ def test_eight_threads_exchange_batches_of_every_kind(make, background, spin_us)
                 got += q.get_many(turn % 5 or None, turn % 2 == 0, 0.001)
         return got
 
-    consumers = [background(consume, turn) for turn in range(4)]
-    producers = [background(produce, producer) for producer in range(4)]
+    consumers = [Call(consume, turn) for turn in range(4)]
+    producers = [Call(produce, producer) for producer in range(4)]
     for producer in producers:
         producer.result(100)
     while not q.empty():
@@ -1028,7 +1029,7 @@ def test_eight_threads_exchange_batches_of_every_kind(make, background, spin_us)
     assert everything == [(p, n) for p in range(4) for n in range(count)]
 
 
-def test_batches_leak_nothing(make, name, growth):
+def test_batches_leak_nothing(make, name):
     q, raw = make(name, serializer=Picky), make(name, serializer=RawSerializer)
 
     def work(times):

@@ -9,6 +9,10 @@ import time
 
 import pytest
 
+from harness.calls import Call
+from harness.measure import in_time
+from harness.process import descriptors
+from harness.tasks import main_task, until_asleep, until_spinning
 from posixmq import Queue, QueueError, RawSerializer
 
 SOON_S = 1  # 50 ms are promised
@@ -20,10 +24,10 @@ def is_closed(error):
 
 @pytest.mark.parametrize("timeout", [None, 100])
 @pytest.mark.parametrize("spin_us", [None, 0])
-def test_close_wakes_a_waiting_get(make, background, in_time, timeout, spin_us):
+def test_close_wakes_a_waiting_get(make, timeout, spin_us):
     def attempt():
         q = make(spin_us=spin_us)
-        getter = background(q.get, timeout=timeout).until_asleep()
+        getter = Call(q.get, timeout=timeout).until_asleep()
         started = time.monotonic()
         q.close()
         assert is_closed(getter.failure())
@@ -33,11 +37,11 @@ def test_close_wakes_a_waiting_get(make, background, in_time, timeout, spin_us):
 
 
 @pytest.mark.parametrize("timeout", [None, 100])
-def test_close_wakes_a_waiting_put(make, background, in_time, timeout):
+def test_close_wakes_a_waiting_put(make, timeout):
     def attempt():
         q = make(maxsize=1)
         q.put("first")
-        putter = background(q.put, "second", timeout=timeout).until_asleep()
+        putter = Call(q.put, "second", timeout=timeout).until_asleep()
         started = time.monotonic()
         q.close()
         assert is_closed(putter.failure())
@@ -48,10 +52,10 @@ def test_close_wakes_a_waiting_put(make, background, in_time, timeout):
     in_time(attempt, SOON_S)
 
 
-def test_close_wakes_every_thread_and_returns_itself(make, name, background, in_time, descriptors):
+def test_close_wakes_every_thread_and_returns_itself(make, name):
     def attempt():
         q = make(name)
-        getters = [background(q.get, timeout=t).until_asleep() for t in (None, 100) * 8]
+        getters = [Call(q.get, timeout=t).until_asleep() for t in (None, 100) * 8]
         started = time.monotonic()
         q.close()
         ended = [time.monotonic()]
@@ -64,18 +68,18 @@ def test_close_wakes_every_thread_and_returns_itself(make, name, background, in_
     in_time(attempt, SOON_S)
 
 
-def test_leaving_with_wakes_waiting_threads(name, background):
+def test_leaving_with_wakes_waiting_threads(name):
     with Queue(name, 1, 16) as q:
-        getter = background(q.get).until_asleep()
+        getter = Call(q.get).until_asleep()
     assert is_closed(getter.failure())
 
 
-def test_close_is_noticed_during_the_spin(make, background, spinning, in_time):
+def test_close_is_noticed_during_the_spin(make):
     def attempt():
         q = make(spin_us=1_000_000)
         started = time.monotonic()
-        getter = background(q.get)
-        spinning(getter.thread)
+        getter = Call(q.get)
+        until_spinning(getter)
         q.close()
         assert is_closed(getter.failure())
         return getter.ended - started
@@ -83,9 +87,9 @@ def test_close_is_noticed_during_the_spin(make, background, spinning, in_time):
     in_time(attempt, 1)  # it spins so long
 
 
-def test_other_objects_on_the_same_queue_wait_on(make, name, background):
+def test_other_objects_on_the_same_queue_wait_on(make, name):
     one, other = make(name), make(name)
-    gone, stays = background(one.get).until_asleep(), background(other.get).until_asleep()
+    gone, stays = Call(one.get).until_asleep(), Call(other.get).until_asleep()
     one.close()
     assert is_closed(gone.failure())
     stays.until_asleep()
@@ -100,16 +104,16 @@ def test_close_leaves_messages_in_the_queue(make, name):
     assert [make(name).get(), make(name).get()] == ["b", "a"]
 
 
-def test_close_at_any_moment_of_a_call_ends_it(unique, background):
+def test_close_at_any_moment_of_a_call_ends_it(fresh):
     """The closing thread does not wait for the other to sleep: every moment has its turn."""
     for number in range(300):
-        with Queue(unique(), 1, 64) as q:
+        with Queue(fresh(), 1, 64) as q:
             timeout = None if number % 2 else 100
             if number % 3:
-                call = background(q.get, timeout=timeout)
+                call = Call(q.get, timeout=timeout)
             else:
                 q.put("first")
-                call = background(q.put, "second", timeout=timeout)
+                call = Call(q.put, "second", timeout=timeout)
             if number % 5:
                 time.sleep(0.0001 * (number % 5))
             q.close()
@@ -117,10 +121,10 @@ def test_close_at_any_moment_of_a_call_ends_it(unique, background):
             q.unlink()
 
 
-def test_threads_that_close_at_once_close_once(unique):
+def test_threads_that_close_at_once_close_once(fresh):
     """Of many close() only one may close, and none the descriptor that comes next."""
     for _ in range(50):
-        q = Queue(unique(), 1, 16)
+        q = Queue(fresh(), 1, 16)
         start = threading.Barrier(4)
         opened = []
 
@@ -142,9 +146,9 @@ def test_threads_that_close_at_once_close_once(unique):
 
 
 @pytest.mark.parametrize("timeout", [None, 100])
-def test_a_reused_descriptor_is_never_touched(unique, background, timeout):
+def test_a_reused_descriptor_is_never_touched(fresh, timeout):
     """Threads use A without pause; A is closed, and B takes its number at once."""
-    name_a, name_b = unique(), unique()
+    name_a, name_b = fresh(), fresh()
     keep_a, keep_b = (Queue(name, 2, 64, serializer=RawSerializer) for name in (name_a, name_b))
     with keep_a, keep_b:
         for number in range(150):
@@ -158,7 +162,7 @@ def test_a_reused_descriptor_is_never_touched(unique, background, timeout):
                 while True:
                     assert a.get(timeout=timeout) == b"for A"
 
-            calls = [background(call) for call in ((put, get, get), (put, put, get))[number % 2]]
+            calls = [Call(call) for call in ((put, get, get), (put, put, get))[number % 2]]
             if number % 3:
                 time.sleep(0.0002 * (number % 3))
             a.close()
@@ -172,21 +176,19 @@ def test_a_reused_descriptor_is_never_touched(unique, background, timeout):
 
 @pytest.mark.parametrize("how", ["get", "put"])
 @pytest.mark.parametrize("on_signal", ["raise", "retry"])
-def test_a_signal_handler_may_close_the_queue_that_waits(
-    make, background, until, asleep, how, on_signal
-):
+def test_a_signal_handler_may_close_the_queue_that_waits(make, how, on_signal):
     q = make(maxsize=1, on_signal=on_signal)
     if how == "put":
         q.put("first")
-    task = f"/proc/self/task/{threading.main_thread().native_id}"
+    task = main_task()
 
     def poke():
-        until(lambda: asleep(task))
+        until_asleep(task)
         signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
 
     before = signal.signal(signal.SIGUSR1, lambda *_: q.close())
     try:
-        poker = background(poke)
+        poker = Call(poke)
         with pytest.raises(QueueError) as caught:
             q.get() if how == "get" else q.put("second")
         poker.result()
@@ -200,9 +202,9 @@ def test_a_signal_handler_may_close_the_queue_that_waits(
     assert q.closed
 
 
-def test_a_signal_handler_may_close_while_other_threads_wait(make, background, until):
+def test_a_signal_handler_may_close_while_other_threads_wait(make):
     q = make()
-    getters = [background(q.get).until_asleep() for _ in range(3)]
+    getters = [Call(q.get).until_asleep() for _ in range(3)]
     before = signal.signal(signal.SIGUSR1, lambda *_: q.close())
     try:
         signal.raise_signal(signal.SIGUSR1)
@@ -212,13 +214,11 @@ def test_a_signal_handler_may_close_while_other_threads_wait(make, background, u
         assert is_closed(getter.failure())
 
 
-def test_a_handler_that_closes_and_opens_something_else_misleads_nobody(
-    make, unique, background, until, asleep
-):
+def test_a_handler_that_closes_and_opens_something_else_misleads_nobody(make, fresh):
     """The number of the closed descriptor now belongs to another queue, and the object is anew."""
     q = make(on_signal="retry", serializer=RawSerializer)
-    bystander, anew = unique(), unique()
-    task = f"/proc/self/task/{threading.main_thread().native_id}"
+    bystander, anew = fresh(), fresh()
+    task = main_task()
     opened = []
 
     def handler(*_):
@@ -230,12 +230,12 @@ def test_a_handler_that_closes_and_opens_something_else_misleads_nobody(
             q.put(b"for q")
 
     def poke():
-        until(lambda: asleep(task))
+        until_asleep(task)
         signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
 
     before = signal.signal(signal.SIGUSR1, handler)
     try:
-        poker = background(poke)
+        poker = Call(poke)
         try:
             assert q.get(timeout=60) == b"for q"
         except QueueError as error:
@@ -246,25 +246,25 @@ def test_a_handler_that_closes_and_opens_something_else_misleads_nobody(
     assert opened[0].get_nowait() == b"not for q"
 
 
-def test_close_lets_the_other_threads_of_the_program_run(make, background):
+def test_close_lets_the_other_threads_of_the_program_run(make):
     """close() waits for those inside without the GIL, or they could never leave."""
     q = make()
-    getters = [background(q.get).until_asleep() for _ in range(4)]
-    closer = background(q.close)
+    getters = [Call(q.get).until_asleep() for _ in range(4)]
+    closer = Call(q.close)
     closer.result()
     for getter in getters:
         assert is_closed(getter.failure())
 
 
-def test_a_call_that_loses_the_race_with_close_loses_no_message(unique, background):
+def test_a_call_that_loses_the_race_with_close_loses_no_message(fresh):
     """Either get() returns the message or the message is still there."""
     for number in range(200):
-        name = unique()
+        name = fresh()
         with Queue(name, 1, 64) as q, Queue(name) as other:
-            getter = background(q.get, timeout=100)
+            getter = Call(q.get, timeout=100)
             if number % 2:
                 getter.until_asleep()
-            closer = background(q.close)
+            closer = Call(q.close)
             other.put("message")
             closer.result()
             try:
@@ -276,8 +276,8 @@ def test_a_call_that_loses_the_race_with_close_loses_no_message(unique, backgrou
             other.unlink()
 
 
-def test_close_needs_no_signal_of_its_own_where_nobody_waits(run_script, name):
-    run_script(
+def test_close_needs_no_signal_of_its_own_where_nobody_waits(spawn, name):
+    spawn(
         """
         before = caught_signals()
         with Queue(sys.argv[1], 1, 16) as q:
@@ -285,10 +285,10 @@ def test_close_needs_no_signal_of_its_own_where_nobody_waits(run_script, name):
         assert caught_signals() == before
         """,
         name,
-    )
+    ).finish()
 
 
-def test_getting_from_a_queue_closed_before_the_wait_ends_at_once(q, background):
+def test_getting_from_a_queue_closed_before_the_wait_ends_at_once(q):
     q.close()
     with pytest.raises(QueueError) as caught:
         q.get(timeout=100)

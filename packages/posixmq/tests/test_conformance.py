@@ -15,6 +15,9 @@ from pathlib import Path
 import pytest
 
 import posixmq
+from harness.calls import Call
+from harness.measure import in_time
+from harness.tasks import until, until_spinning
 from posixmq import Queue, QueueError, RawSerializer
 
 TABLE = tomllib.loads(Path(__file__).with_name("conformance.toml").read_text())
@@ -39,16 +42,6 @@ SETTLE_S = 0.1  # long enough for what must not come
 
 ONLY_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 
-REFUSAL = """
-def refusal(call, *args, **kwargs):
-    try:
-        call(*args, **kwargs)
-    except QueueError as error:
-        return error
-    raise AssertionError("not refused")
-
-"""
-
 NAMESPACE = """
 import ctypes, pathlib
 
@@ -72,11 +65,11 @@ def may_exceed():  # CAP_SYS_RESOURCE, which the user root may lack
 
 
 @pytest.fixture
-def isolated(run_script):
+def isolated(spawn):
     """Run a script in an IPC namespace of its own, whose limits it may set."""
 
     def isolated(code, *args):
-        out = run_script(NAMESPACE + REFUSAL + textwrap.dedent(code), *args)
+        out = spawn(NAMESPACE + textwrap.dedent(code), *args).finish()
         if "no right" in out:
             pytest.skip("no right to an IPC namespace, or to CAP_SYS_RESOURCE in it")
         return out
@@ -85,7 +78,7 @@ def isolated(run_script):
 
 
 @pytest.fixture
-def at_once(background):
+def at_once():
     """Call a function in several threads at the same moment; return what each raised, or None."""
 
     def at_once(function, threads=8):
@@ -98,7 +91,7 @@ def at_once(background):
             except QueueError as error:
                 return error
 
-        return [call.result() for call in [background(call) for _ in range(threads)]]
+        return [call.result() for call in [Call(call) for _ in range(threads)]]
 
     return at_once
 
@@ -109,7 +102,8 @@ def at_once(background):
 def defined_tests():
     """The names of all tests here: their files."""
     found = {}
-    for path in Path(__file__).parent.glob("test_*.py"):
+    here = Path(__file__).parent
+    for path in (*here.glob("test_*.py"), *here.glob("common/test_*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 found.setdefault(node.name, []).append(path.stem)
@@ -188,11 +182,9 @@ def test_sizes_are_checked_as_the_pages_say(name, sizes):
     assert caught.value.errno == QueueError.DOES_NOT_EXIST
 
 
-def test_a_refused_size_creates_nothing(run_script, name):
-    run_script(
-        REFUSAL
-        + textwrap.dedent(
-            """
+def test_a_refused_size_creates_nothing(spawn, name):
+    spawn(
+        """
             import resource
 
             name = sys.argv[1]
@@ -205,15 +197,14 @@ def test_a_refused_size_creates_nothing(run_script, name):
             resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, hard))
             assert refusal(Queue, name, 1, 1).os_errno == errno.EMFILE
             assert refusal(Queue, name, create=False).os_errno == errno.ENOENT
-            """
-        ),
+            """,
         name,
-    )
+    ).finish()
 
 
 @ONLY_ROOT
-def test_a_new_queue_belongs_to_the_effective_user_and_group(run_script, name):
-    run_script(
+def test_a_new_queue_belongs_to_the_effective_user_and_group(spawn, name):
+    spawn(
         """
         import_all()
         os.setegid(23456)
@@ -225,7 +216,7 @@ def test_a_new_queue_belongs_to_the_effective_user_and_group(run_script, name):
         assert (found.uid, found.gid) == (12345, 23456), found
         """,
         name,
-    )
+    ).finish()
 
 
 def test_many_handles_of_each_kind_may_be_open(make, name):
@@ -237,9 +228,9 @@ def test_many_handles_of_each_kind_may_be_open(make, name):
         assert (readers + both)[number].get() == number
 
 
-def test_only_one_of_many_creates_exclusively(unique, at_once):
+def test_only_one_of_many_creates_exclusively(fresh, at_once):
     for _ in range(30):
-        name = unique()
+        name = fresh()
         failures = at_once(lambda: Queue(name, 1, 16, exclusive=True).close())
         posixmq.unlink(name)
         assert failures.count(None) == 1
@@ -267,12 +258,12 @@ def test_a_queue_is_opened_blocking(make):
 
 
 @pytest.mark.parametrize("direction", ["get", "put"])
-def test_a_non_blocking_descriptor_waits_all_the_same(make, background, direction):
+def test_a_non_blocking_descriptor_waits_all_the_same(make, direction):
     q = make(maxsize=1)
     os.set_blocking(q.fileno(), False)
     if direction == "put":
         q.put("first")
-    call = background(q.get) if direction == "get" else background(q.put, "second")
+    call = Call(q.get) if direction == "get" else Call(q.put, "second")
     time.sleep(SETTLE_S)
     assert call.ended is None, call.error
     if direction == "get":
@@ -287,8 +278,8 @@ def test_a_non_blocking_descriptor_waits_all_the_same(make, background, directio
 # --- mq_close, mq_unlink, mq_getattr ----------------------------------------------------------------
 
 
-def test_closing_what_something_else_closed_is_no_error(run_script, name):
-    run_script(
+def test_closing_what_something_else_closed_is_no_error(spawn, name):
+    spawn(
         """
         q = Queue(sys.argv[1], 1, 16)
         q.unlink()
@@ -297,32 +288,29 @@ def test_closing_what_something_else_closed_is_no_error(run_script, name):
         assert q.closed
         """,
         name,
-    )
+    ).finish()
 
 
-def test_looking_at_what_something_else_closed_is_refused(run_script, name):
-    run_script(
-        REFUSAL
-        + textwrap.dedent(
-            """
+def test_looking_at_what_something_else_closed_is_refused(spawn, name):
+    spawn(
+        """
             q = Queue(sys.argv[1], 1, 16)
             q.unlink()
             os.close(q.fileno())
             for call in (q.qattr, q.qsize, q.stat, lambda: q.notify(signal.SIGUSR1)):
                 error = refusal(call)
                 assert (error.errno, error.os_errno) == (errno.EBADF, errno.EBADF), error
-            """
-        ),
+            """,
         name,
-    )
+    ).finish()
 
 
-def test_the_queues_of_a_process_that_ends_are_closed(q, start_script, until):
-    process = start_script(
+def test_the_queues_of_a_process_that_ends_are_closed(q, spawn):
+    process = spawn(
         "with Queue(sys.argv[1], create=False): print('open', flush=True); sys.stdin.readline()",
         q.name,
     )
-    assert process.stdout.readline() == "open\n"
+    assert process.line() == "open"
 
     def holders():
         return next(info.pids for info in posixmq.list_queues() if info.name == q.name)
@@ -338,25 +326,22 @@ def test_the_queues_of_a_process_that_ends_are_closed(q, start_script, until):
 
 
 @ONLY_ROOT
-def test_unlinking_another_user_s_queue_is_denied(make, run_script, name):
+def test_unlinking_another_user_s_queue_is_denied(make, spawn, name):
     """The folder of all queues is everybody's to write, and sticky."""
     make(name, mode=0o666, trusted=True)
-    run_script(
-        REFUSAL
-        + textwrap.dedent(
-            """
+    spawn(
+        """
             become(65534)
             error = refusal(posixmq.unlink, sys.argv[1])
             assert (error.errno, error.os_errno) == (errno.EACCES, errno.EPERM), error
-            """
-        ),
+            """,
         name,
-    )
+    ).finish()
     Queue(name, create=False, trusted=True).close()
 
 
-def test_the_longest_name_is_unlinked(unique):
-    name = unique().ljust(256, "x")
+def test_the_longest_name_is_unlinked(fresh):
+    name = fresh().ljust(256, "x")
     Queue(name, 1, 16).close()
     posixmq.unlink(name)
     with pytest.raises(QueueError) as caught:
@@ -364,9 +349,9 @@ def test_the_longest_name_is_unlinked(unique):
     assert caught.value.errno == QueueError.DOES_NOT_EXIST
 
 
-def test_a_name_is_unlinked_once_by_however_many_threads(unique, at_once):
+def test_a_name_is_unlinked_once_by_however_many_threads(fresh, at_once):
     for _ in range(20):
-        name = unique()
+        name = fresh()
         Queue(name, 1, 16).close()
         failures = at_once(lambda: posixmq.unlink(name))
         assert failures.count(None) == 1
@@ -374,11 +359,9 @@ def test_a_name_is_unlinked_once_by_however_many_threads(unique, at_once):
 
 
 @ONLY_ROOT
-def test_what_a_queue_was_charged_comes_back_with_the_last_close(run_script, name, unique):
-    run_script(
-        REFUSAL
-        + textwrap.dedent(
-            """
+def test_what_a_queue_was_charged_comes_back_with_the_last_close(spawn, name, fresh):
+    spawn(
+        """
             import resource
             from posixmq._system import queue_charge
 
@@ -393,11 +376,10 @@ def test_what_a_queue_was_charged_comes_back_with_the_last_close(run_script, nam
                 handle.close()
             with Queue(sys.argv[2], 2, 64) as q:
                 q.unlink()
-            """
-        ),
+            """,
         name,
-        unique(),
-    )
+        fresh(),
+    ).finish()
 
 
 # --- mq_send, mq_receive ----------------------------------------------------------------------------
@@ -448,9 +430,9 @@ def test_a_buffer_shorter_than_the_longest_message_is_refused(make):
 
 @pytest.mark.native("the kernel chooses among those who sleep in it")
 @pytest.mark.parametrize("direction", ["get", "put"])
-def test_the_waiter_of_the_highest_scheduling_priority_goes_first(make, background, direction):
-    probe = background(os.sched_setscheduler, 0, os.SCHED_FIFO, os.sched_param(1))
-    probe.thread.join()
+def test_the_waiter_of_the_highest_scheduling_priority_goes_first(make, direction):
+    probe = Call(os.sched_setscheduler, 0, os.SCHED_FIFO, os.sched_param(1))
+    probe.join()
     if isinstance(probe.error, PermissionError):
         pytest.skip("no right to a scheduling priority")
     q = make(maxsize=1)
@@ -466,8 +448,8 @@ def test_the_waiter_of_the_highest_scheduling_priority_goes_first(make, backgrou
     def let_one_go_on():
         q.put("x") if direction == "get" else q.get()
 
-    ordinary = background(wait, "ordinary", os.SCHED_OTHER).until_asleep()
-    urgent = background(wait, "urgent", os.SCHED_FIFO).until_asleep()
+    ordinary = Call(wait, "ordinary", os.SCHED_OTHER).until_asleep()
+    urgent = Call(wait, "urgent", os.SCHED_FIFO).until_asleep()
     let_one_go_on()
     urgent.result()
     assert done == ["urgent"]
@@ -490,7 +472,7 @@ def told():
     return told
 
 
-def test_of_a_queue_with_messages_one_is_told_once_it_was_emptied(q, told, until):
+def test_of_a_queue_with_messages_one_is_told_once_it_was_emptied(q, told):
     q.put("there")
     q.notify(told)
     q.put("more")
@@ -502,9 +484,9 @@ def test_of_a_queue_with_messages_one_is_told_once_it_was_emptied(q, told, until
 
 
 @pytest.mark.native("a reader that polls does not wait in the kernel")
-def test_a_waiting_reader_goes_before_the_request_which_stays(q, told, background, until):
+def test_a_waiting_reader_goes_before_the_request_which_stays(q, told):
     q.notify(told)
-    reader = background(q.get).until_asleep()
+    reader = Call(q.get).until_asleep()
     q.put("for the reader")
     assert reader.result() == "for the reader"
     time.sleep(SETTLE_S)
@@ -515,17 +497,15 @@ def test_a_waiting_reader_goes_before_the_request_which_stays(q, told, backgroun
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="with one CPU nobody spins")
-def test_a_reader_that_still_spins_is_none_to_the_kernel(
-    make, told, background, until, spinning, in_time
-):
+def test_a_reader_that_still_spins_is_none_to_the_kernel(make, told):
     def attempt():
         """Send a message; the reader still spun if that took less than its spin."""
         q = make(spin_us=1_000_000)
         told.calls.clear()
         q.notify(told)
         started = time.monotonic()
-        reader = background(q.get)
-        spinning(reader.thread)
+        reader = Call(q.get)
+        until_spinning(reader)
         q.put("for the reader")
         taken = time.monotonic() - started
         assert reader.result() == "for the reader"
@@ -538,8 +518,8 @@ def test_a_reader_that_still_spins_is_none_to_the_kernel(
     in_time(attempt, 1)
 
 
-def test_a_signal_tells_who_sent_the_message(run_script, name):
-    run_script(
+def test_a_signal_tells_who_sent_the_message(spawn, name):
+    spawn(
         """
         number = signal.SIGRTMAX - 3
         signal.pthread_sigmask(signal.SIG_BLOCK, {number})
@@ -560,12 +540,12 @@ def test_a_signal_tells_who_sent_the_message(run_script, name):
         assert told.si_uid == (12345 if os.geteuid() == 0 else os.getuid()), told
         """,
         name,
-    )
+    ).finish()
 
 
 @pytest.mark.parametrize("gone", ["told", "taken back", "closed"])
-def test_another_process_may_ask_once_the_request_is_gone(q, start_script, finish, gone):
-    process = start_script(
+def test_another_process_may_ask_once_the_request_is_gone(q, spawn, gone):
+    process = spawn(
         """
         q = Queue(sys.argv[1], create=False)
         q.notify(lambda: None)
@@ -584,17 +564,16 @@ def test_another_process_may_ask_once_the_request_is_gone(q, start_script, finis
         q.name,
         gone,
     )
-    assert process.stdout.readline() == "asked\n"
+    assert process.line() == "asked"
     with pytest.raises(QueueError) as caught:
         q.notify(signal.SIGUSR1)
     assert caught.value.os_errno == errno.EBUSY
-    process.stdin.write("\n")
-    process.stdin.flush()
-    assert process.stdout.readline() == "gone\n"
+    process.tell()
+    assert process.line() == "gone"
     q.notify(signal.SIGUSR1)
     assert q.stat().notify_pid == os.getpid()
     q.notify(None)
-    finish(process)
+    process.finish()
 
 
 def test_only_one_of_many_threads_may_ask(q, at_once):
@@ -606,8 +585,8 @@ def test_only_one_of_many_threads_may_ask(q, at_once):
 # --- mq_overview ------------------------------------------------------------------------------------
 
 
-def test_flags_are_shared_by_parent_and_child(run_script, name):
-    run_script(
+def test_flags_are_shared_by_parent_and_child(spawn, name):
+    spawn(
         """
         with Queue(sys.argv[1], 1, 16) as q, Queue(sys.argv[1]) as other:
             pid = os.fork()
@@ -620,7 +599,7 @@ def test_flags_are_shared_by_parent_and_child(run_script, name):
             q.unlink()
         """,
         name,
-    )
+    ).finish()
 
 
 def test_select_poll_and_epoll_see_messages_and_room(make):
@@ -697,7 +676,7 @@ def test_the_limits_have_the_ranges_of_the_page(isolated, limit, least, most):
     )
 
 
-def test_privilege_exceeds_the_limits_up_to_the_hard_ones(isolated, name, unique):
+def test_privilege_exceeds_the_limits_up_to_the_hard_ones(isolated, name, fresh):
     isolated(
         """
         import resource
@@ -714,7 +693,7 @@ def test_privilege_exceeds_the_limits_up_to_the_hard_ones(isolated, name, unique
             assert refusal(Queue, name, *sizes).os_errno == errno.EINVAL
         """,
         name,
-        unique(),
+        fresh(),
     )
 
 

@@ -16,6 +16,10 @@ import time
 import pytest
 
 import posixmq
+from harness.calls import Call
+from harness.measure import growth, in_time, times_out
+from harness.process import descriptors
+from harness.tasks import until
 from posixmq import Queue, QueueError, RawSerializer
 
 
@@ -256,7 +260,7 @@ def nonblocking(descriptor, from_fd):
 
 
 @pytest.fixture
-def until_polling(until):
+def until_polling():
     """Return when a thread, this one if none is given, sleeps in poll(2)."""
     calls = {"7", "271", "73"}  # x86-64, then arm64 and riscv64
     if getattr(posixmq._posixmq, "_polls", False):  # a build that naps instead, in pselect6
@@ -293,26 +297,24 @@ WAITS = {
 @pytest.mark.parametrize("timeout", [None, 60])
 @pytest.mark.parametrize("call", WAITS.values(), ids=WAITS)
 def test_a_non_blocking_descriptor_waits_for_a_message(
-    make, name, nonblocking, background, until_polling, call, timeout
+    make, name, nonblocking, until_polling, call, timeout
 ):
     q = nonblocking()
-    getter = background(call, q, timeout)
+    getter = Call(call, q, timeout)
     until_polling(getter.task)
     make(name).put("at last")
     assert getter.result() == "at last"
 
 
 @pytest.mark.parametrize("timeout", [None, 60])
-def test_a_non_blocking_descriptor_waits_for_room(
-    make, name, nonblocking, background, until_polling, timeout
-):
+def test_a_non_blocking_descriptor_waits_for_room(make, name, nonblocking, until_polling, timeout):
     q, other = nonblocking(), make(name)
     fill(q)
-    putter = background(q.put, "last", timeout=timeout)
+    putter = Call(q.put, "last", timeout=timeout)
     until_polling(putter.task)
     got = [other.get()]
     putter.result()
-    batch = background(q.put_many, ["more", "and more"], timeout=timeout)
+    batch = Call(q.put_many, ["more", "and more"], timeout=timeout)
     until_polling(batch.task)
     got += [other.get(timeout=60) for _ in range(6)]
     assert batch.result() == 2
@@ -320,7 +322,7 @@ def test_a_non_blocking_descriptor_waits_for_room(
 
 
 @pytest.mark.parametrize("timeout", [0, 0.05, 0.3])
-def test_a_non_blocking_descriptor_times_out_rightly(nonblocking, times_out, timeout):
+def test_a_non_blocking_descriptor_times_out_rightly(nonblocking, timeout):
     q = nonblocking()
     for call in (q.get, q.get_many):
         times_out(timeout, lambda call=call: call(timeout=timeout))
@@ -340,11 +342,9 @@ def test_a_non_blocking_descriptor_does_not_block_where_it_shall_not(nonblocking
 
 
 @pytest.mark.parametrize("timeout", [None, 60])
-def test_closing_ends_the_wait_on_a_non_blocking_descriptor(
-    nonblocking, background, until_polling, timeout
-):
+def test_closing_ends_the_wait_on_a_non_blocking_descriptor(nonblocking, until_polling, timeout):
     q = nonblocking()
-    getter = background(q.get, timeout=timeout)
+    getter = Call(q.get, timeout=timeout)
     until_polling(getter.task)
     q.close()
     assert getter.failure().errno == QueueError.INVALID_DESCRIPTOR
@@ -353,7 +353,7 @@ def test_closing_ends_the_wait_on_a_non_blocking_descriptor(
 
 @pytest.mark.parametrize("on_signal", ["raise", "retry"])
 def test_a_signal_reaches_who_waits_on_a_non_blocking_descriptor(
-    make, name, nonblocking, background, until_polling, on_signal
+    make, name, nonblocking, until_polling, on_signal
 ):
     q, other = nonblocking(on_signal=on_signal), make(name)
     main = threading.main_thread()
@@ -369,7 +369,7 @@ def test_a_signal_reaches_who_waits_on_a_non_blocking_descriptor(
 
     before = signal.signal(signal.SIGUSR1, handler)
     try:
-        poker = background(poke)
+        poker = Call(poke)
         if on_signal == "retry":
             assert q.get() == "from the handler"
         else:
@@ -382,7 +382,7 @@ def test_a_signal_reaches_who_waits_on_a_non_blocking_descriptor(
     assert calls == [signal.SIGUSR1]
 
 
-def test_a_wait_on_a_non_blocking_descriptor_costs_no_cpu(nonblocking, in_time):
+def test_a_wait_on_a_non_blocking_descriptor_costs_no_cpu(nonblocking):
     q = nonblocking()
 
     def attempt():
@@ -462,7 +462,7 @@ ODD = {
 
 
 @pytest.mark.parametrize(("args", "options", "error"), ODD.values(), ids=ODD)
-def test_anonymous_refuses_what_queue_refuses(descriptors, args, options, error):
+def test_anonymous_refuses_what_queue_refuses(args, options, error):
     before = len(descriptors())
     with pytest.raises(error) as caught:
         Queue.anonymous(*args, **options)
@@ -487,19 +487,19 @@ def test_anonymous_queues_differ(anonymous):
     assert first != second
 
 
-def test_threads_may_make_anonymous_queues_at_once(background):
+def test_threads_may_make_anonymous_queues_at_once():
     def make():
         for number in range(50):
             with Queue.anonymous(1, 16) as q:
                 q.put(number)
                 assert q.get_nowait() == number
 
-    for call in [background(make) for _ in range(8)]:
+    for call in [Call(make) for _ in range(8)]:
         call.result()
 
 
-def test_a_child_of_fork_shares_an_anonymous_queue(run_script):
-    run_script(
+def test_a_child_of_fork_shares_an_anonymous_queue(spawn):
+    spawn(
         """
         there, back = Queue.anonymous(1, 64), Queue.anonymous(1, 64)
         pid = os.fork()
@@ -513,7 +513,7 @@ def test_a_child_of_fork_shares_an_anonymous_queue(run_script):
         assert os.waitpid(pid, 0)[1] == 0
         there.close(), back.close()
         """
-    )
+    ).finish()
 
 
 RECEIVER = """
@@ -533,9 +533,7 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
 
 
 @pytest.mark.parametrize("kind", ["anonymous", "for reading"])
-def test_a_queue_passes_over_a_socket_to_an_unrelated_process(
-    anonymous, make, name, start_script, finish, kind
-):
+def test_a_queue_passes_over_a_socket_to_an_unrelated_process(anonymous, make, name, spawn, kind):
     """SCM_RIGHTS: the sender may close its own handle while the message is under way."""
     keep = anonymous() if kind == "anonymous" else make(name)
     sent = keep if kind == "anonymous" else make(name, writable=False)
@@ -544,19 +542,19 @@ def test_a_queue_passes_over_a_socket_to_an_unrelated_process(
         server.bind("\0" + address)
         server.listen()
         server.settimeout(60)
-        process = start_script(RECEIVER, address)
+        process = spawn(RECEIVER, address)
         connection, _ = server.accept()
         with connection:
             socket.send_fds(connection, [b"x"], [sent.fileno()])
             keep.put("question")
-            line = process.stdout.readline()
+            line = process.line()
             if kind == "anonymous":
-                assert line == "(True, True) question\n"
+                assert line == "(True, True) question"
                 assert keep.get(timeout=60) == "answer"
             else:
-                assert line == "(True, False) question\n"
+                assert line == "(True, False) question"
             connection.send(b"end")
-            finish(process)
+            process.finish()
 
 
 def test_a_queue_without_any_handle_left_but_one_under_way_arrives(anonymous):
@@ -574,7 +572,7 @@ def test_a_queue_without_any_handle_left_but_one_under_way_arrives(anonymous):
             assert again.get_into(buffer) == (9, 0)
 
 
-def test_making_by_descriptor_leaks_nothing(make, name, growth, descriptors):
+def test_making_by_descriptor_leaks_nothing(make, name):
     q = make(name)
     fd = os.dup(q.fileno())
 

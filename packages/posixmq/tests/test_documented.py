@@ -188,8 +188,8 @@ def test_methods_that_return_nothing_return_none(make):
     assert q.unlink() is None
 
 
-def test_a_program_written_for_the_original_runs(run_script, name):
-    out = run_script(
+def test_a_program_written_for_the_original_runs(spawn, name):
+    out = spawn(
         """
         from queue import Empty, Full
 
@@ -258,7 +258,7 @@ def test_a_program_written_for_the_original_runs(run_script, name):
         q.unlink()
         """,
         name,
-    )
+    ).finish()
     assert out.splitlines() == [
         f"{errno.ENOENT} True",
         "reader 0",
@@ -273,8 +273,8 @@ def test_a_program_written_for_the_original_runs(run_script, name):
     ]
 
 
-def test_what_a_later_release_of_the_original_added_works(run_script, name):
-    run_script(
+def test_what_a_later_release_of_the_original_added_works(spawn, name):
+    spawn(
         """
         from posixmq.serializers import PickleSerializer, RawSerializer
 
@@ -289,4 +289,4 @@ def test_what_a_later_release_of_the_original_added_works(run_script, name):
         q.unlink()
         """,
         name,
-    )
+    ).finish()

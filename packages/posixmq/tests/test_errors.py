@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import posixmq._explain
+from harness.measure import growth
+from harness.process import descriptors
 from posixmq import DecodeError, Queue, QueueError
 
 INVALID = {"errno": QueueError.INVALID_VALUE}
@@ -216,12 +218,10 @@ TABLE += [
 
 
 @pytest.mark.parametrize(("call", "error", "attributes"), TABLE)
-def test_bad_input_is_refused_and_changes_nothing(
-    make, name, unique, descriptors, call, error, attributes
-):
+def test_bad_input_is_refused_and_changes_nothing(make, name, fresh, call, error, attributes):
     q = make(name)
     q.put({"untouched": True}, priority=3)
-    fresh = unique()
+    fresh = fresh()
     opened, size = len(descriptors()), q.qattr()
 
     with pytest.raises(error) as caught:
@@ -238,8 +238,8 @@ def test_bad_input_is_refused_and_changes_nothing(
     assert absent.value.errno == QueueError.DOES_NOT_EXIST
 
 
-def test_refusing_leaks_no_memory(make, name, unique, growth):
-    q, fresh = make(name), unique()
+def test_refusing_leaks_no_memory(make, name, fresh):
+    q, fresh = make(name), fresh()
     q.put("untouched")
     slow = ("million", "megabyte", "deep")
     calls = [row.values[0] for row in TABLE if not any(word in row.id for word in slow)]
@@ -263,21 +263,21 @@ def test_a_bad_timeout_is_refused_before_any_wait(q, full, bad, error, _):
     with pytest.raises(error):
         q.get(timeout=bad)
     with pytest.raises(error):
-        full.put("second", timeout=bad)
-    assert full.get() == "first"
+        full.put(b"second", timeout=bad)
+    assert full.get() == b"f" * 16
 
 
 @pytest.mark.parametrize(("bad", "error", "attributes"), PRIORITIES.values(), ids=PRIORITIES)
 def test_a_bad_priority_is_refused_before_any_wait(full, bad, error, attributes):
     with pytest.raises(error) as caught:
-        full.put("second", priority=bad)
+        full.put(b"second", priority=bad)
     assert {key: getattr(caught.value, key) for key in attributes} == attributes
-    assert full.get() == "first"
+    assert full.get() == b"f" * 16
 
 
 def test_an_item_too_long_is_refused_before_any_wait(full):
     with pytest.raises(QueueError) as caught:
-        full.put("x" * 1000)
+        full.put(b"x" * 1000)
     assert caught.value.errno == QueueError.TOO_BIG_MESSAGE
 
 
@@ -428,7 +428,7 @@ def test_closing_twice_is_no_error(q):
     assert q.closed is True
 
 
-def test_closing_twice_closes_no_other_descriptor(make, name, descriptors):
+def test_closing_twice_closes_no_other_descriptor(make, name):
     q = make(name)
     (number,) = descriptors(name)
     q.close()
@@ -466,7 +466,7 @@ def test_full_and_empty_are_no_queue_errors(q, full):
     with pytest.raises(queue.Empty):
         q.get_nowait()
     with pytest.raises(queue.Full):
-        full.put_nowait(1)
+        full.put_nowait(b"x")
 
 
 class Alarm(TimeoutError):

@@ -9,6 +9,7 @@ import pickle
 import pytest
 
 import posixmq
+from harness.process import descriptors
 from posixmq import DecodeError, Queue, QueueError
 
 CONSTANTS = [
@@ -187,7 +188,7 @@ def test_a_decode_error_can_be_given_back(make, name, undecoded):
     assert raw.get() == b"no pickle"
 
 
-def test_errors_hold_no_queue_open(make, name, descriptors):
+def test_errors_hold_no_queue_open(make, name):
     q = make(name)
     q.close()
     error = raised(q.get)

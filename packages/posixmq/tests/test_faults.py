@@ -1,10 +1,10 @@
 """System calls that fail where they hardly ever do: a preloaded library lets the next one fail."""
 
 import os
-import shutil
-import subprocess
 
 import pytest
+
+from harness.calls import Call
 
 FAULTS = r"""
 #define _GNU_SOURCE
@@ -54,8 +54,7 @@ int fchmod(int fd, mode_t mode)
 SCRIPT = """
 import ctypes, platform
 if platform.machine() != "x86_64":
-    print("other numbers")
-    sys.exit()
+    skip("the numbers of the system calls are those of x86-64")
 LIBRARY = ctypes.CDLL(None)
 FCHMOD, GETATTR, TIMER_CREATE, TIMER_SETTIME = -2, 245, 222, 223
 
@@ -74,33 +73,17 @@ def error_of(function, *args, **kwargs):
 
 
 @pytest.fixture
-def with_faults(tmp_path, run_script, name):
+def with_faults(preloaded, spawn, name):
     """Run a script that may call fail(number, errno)."""
-    source, library = tmp_path / "faults.c", tmp_path / "faults.so"
-    source.write_text(FAULTS)
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if not compiler:
-        pytest.skip("needs a C compiler")
-    command = [compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"cannot compile the faults: {done.stderr}")
-    before = os.environ.get("LD_PRELOAD", "")
-
-    def run(code):
-        out = run_script(SCRIPT + code, name, env={"LD_PRELOAD": f"{before} {library}".strip()})
-        if "other numbers" in out:
-            pytest.skip("the numbers of the system calls are those of x86-64")
-
-    return run
+    return lambda code: spawn(SCRIPT + code, name, **preloaded("faults", FAULTS)).finish()
 
 
 def test_a_new_queue_whose_mode_cannot_be_set_is_not_left_behind(with_faults):
     with_faults("""
-before = own_descriptors()
+before = descriptors()
 fail(FCHMOD, errno.EPERM)
 assert error_of(Queue, sys.argv[1]).errno == QueueError.NO_PERMISSIONS
-assert own_descriptors() == before
+assert descriptors() == before
 assert error_of(Queue, sys.argv[1], create=False).errno == QueueError.DOES_NOT_EXIST
 """)
 
@@ -108,10 +91,10 @@ assert error_of(Queue, sys.argv[1], create=False).errno == QueueError.DOES_NOT_E
 def test_a_queue_that_cannot_be_looked_at_is_closed_again(with_faults):
     with_faults("""
 Queue(sys.argv[1]).close()
-before = own_descriptors()
+before = descriptors()
 fail(GETATTR, errno.ENOMEM)
 assert error_of(Queue, sys.argv[1]).errno == QueueError.NO_SYSTEM_RESOURCES
-assert own_descriptors() == before
+assert descriptors() == before
 """)
 
 
@@ -133,9 +116,9 @@ with Queue(sys.argv[1], spin_us=0) as q:
 """)
 
 
-def test_a_child_of_fork_that_ends_in_the_ordinary_way_harms_nothing(run_script, name):
+def test_a_child_of_fork_that_ends_in_the_ordinary_way_harms_nothing(spawn, name):
     """Its end closes its own descriptors alone."""
-    run_script(
+    spawn(
         """
         import warnings
 
@@ -152,7 +135,7 @@ def test_a_child_of_fork_that_ends_in_the_ordinary_way_harms_nothing(run_script,
         q.close()
         """,
         name,
-    )
+    ).finish()
 
 
 @pytest.fixture
@@ -165,12 +148,12 @@ def patient(make):
     return q
 
 
-def test_a_descriptor_made_non_blocking_still_waits(patient, background):
-    reader = background(patient.get)
-    background(patient.put, "x").result()
+def test_a_descriptor_made_non_blocking_still_waits(patient):
+    reader = Call(patient.get)
+    Call(patient.put, "x").result()
     assert reader.result() == "x"
     patient.put(1)
-    writer = background(patient.put, 2, timeout=60)
+    writer = Call(patient.put, 2, timeout=60)
     assert patient.get() == 1
     writer.result()
     assert patient.get(timeout=60) == 2

@@ -30,7 +30,7 @@ def in_child(work):
 def start(function, *args, **kwargs):
     thread = threading.Thread(target=function, args=args, kwargs=kwargs, daemon=True)
     thread.start()
-    wait_until(lambda: sleeps_in_queue(f"/proc/self/task/{thread.native_id}"))
+    until_asleep(task_of(thread))
     return thread
 
 
@@ -52,12 +52,12 @@ name = sys.argv[1]
 
 
 @pytest.fixture
-def fork_script(run_script, name, unique):
+def fork_script(spawn, name, fresh):
     """Run a script about fork() on two names."""
     import textwrap
 
     def run(code):
-        return run_script(FORK + textwrap.dedent(code), name, unique())
+        return spawn(FORK + textwrap.dedent(code), name, fresh()).finish()
 
     return run
 
@@ -87,7 +87,7 @@ def test_the_child_can_use_and_close_a_queue_others_wait_in(fork_script, timeout
             other.put("x")
             assert other.get() == "x"
             q.close()  # would wait for ever for threads that the child does not have
-            assert own_descriptors(name) == []
+            assert descriptors(name) == []
             assert refused(q.get).errno == QueueError.INVALID_DESCRIPTOR
 
         in_child(child)
@@ -113,7 +113,7 @@ def test_the_child_can_close_a_queue_others_wait_to_put_into(fork_script):
             assert q.full()
             assert isinstance(refused(q.put, "third", timeout=0.05), queue.Full)
             q.close()
-            assert own_descriptors(name) == []
+            assert descriptors(name) == []
 
         in_child(child)
         assert q.get() == "first"
@@ -187,7 +187,7 @@ def test_a_thread_may_fork_while_the_main_thread_waits(fork_script):
             q.close()
 
         def fork():
-            wait_until(lambda: sleeps_in_queue(f"/proc/self/task/{os.getpid()}"))
+            until_asleep(main_task())
             try:
                 refused(other.get, timeout=0.01)
                 in_child(child)
@@ -225,7 +225,7 @@ def test_forking_at_any_moment_leaves_usable_children(fork_script):
             assert isinstance(refused(other.get, timeout=0.002), queue.Empty)
             other.close()
             q.close()
-            assert own_descriptors(name) == own_descriptors(sys.argv[2]) == []
+            assert descriptors(name) == descriptors(sys.argv[2]) == []
 
         try:
             for _ in range(60):

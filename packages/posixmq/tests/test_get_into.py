@@ -14,6 +14,9 @@ import tracemalloc
 
 import pytest
 
+from harness.calls import Call
+from harness.measure import growth, times_out
+from harness.tasks import main_task, until_asleep
 from posixmq import Queue, QueueError, RawSerializer
 
 SIZE = 64
@@ -209,14 +212,14 @@ def test_without_waiting(q, options):
 
 
 @pytest.mark.parametrize("timeout", [0.05, 0.4])
-def test_it_times_out_and_never_early(q, times_out, timeout):
+def test_it_times_out_and_never_early(q, timeout):
     times_out(timeout, lambda: q.get_into(bytearray(SIZE), timeout=timeout))
 
 
 @pytest.mark.parametrize("timeout", [None, 60])
-def test_it_waits_without_the_gil_and_holds_the_buffer(q, background, timeout):
+def test_it_waits_without_the_gil_and_holds_the_buffer(q, timeout):
     buffer = bytearray(SIZE)
-    waiting = background(q.get_into, buffer, timeout=timeout).until_asleep()
+    waiting = Call(q.get_into, buffer, timeout=timeout).until_asleep()
     with pytest.raises(BufferError):
         buffer.extend(b"while it is in use")
     q.put(b"at last", priority=1)
@@ -235,9 +238,9 @@ def held_by(buffer):
     return False
 
 
-def test_close_ends_the_wait_and_frees_the_buffer(q, background):
+def test_close_ends_the_wait_and_frees_the_buffer(q):
     buffer = bytearray(SIZE)
-    waiting = background(q.get_into, buffer).until_asleep()
+    waiting = Call(q.get_into, buffer).until_asleep()
     assert held_by(buffer)
     q.close()
     assert waiting.failure().errno == QueueError.INVALID_DESCRIPTOR
@@ -249,7 +252,7 @@ def test_close_ends_the_wait_and_frees_the_buffer(q, background):
 
 
 @pytest.mark.parametrize("on_signal", ["raise", "retry", "handler raises"])
-def test_a_signal_ends_the_wait_and_frees_the_buffer(make, background, until, asleep, on_signal):
+def test_a_signal_ends_the_wait_and_frees_the_buffer(make, on_signal):
     retry = "retry" if on_signal == "retry" else "raise"
     q = make(maxmsgsize=SIZE, serializer=RawSerializer, on_signal=retry)
     main, buffer = threading.main_thread(), bytearray(SIZE)
@@ -260,12 +263,12 @@ def test_a_signal_ends_the_wait_and_frees_the_buffer(make, background, until, as
         q.put(b"by the handler")
 
     def poke():
-        until(lambda: asleep(f"/proc/self/task/{main.native_id}"))
+        until_asleep(main_task())
         signal.pthread_kill(main.ident, signal.SIGUSR1)
 
     before = signal.signal(signal.SIGUSR1, handler)
     try:
-        poker = background(poke)
+        poker = Call(poke)
         if on_signal == "retry":
             assert q.get_into(buffer) == (14, 0)
         else:
@@ -381,7 +384,7 @@ def test_a_buffer_that_raises_raises(q):
     assert q.get_nowait() == b"kept"
 
 
-def test_threads_fill_buffers_of_their_own(make, background):
+def test_threads_fill_buffers_of_their_own(make):
     q = make(maxmsgsize=SIZE, serializer=RawSerializer)
 
     def read():
@@ -393,7 +396,7 @@ def test_threads_fill_buffers_of_their_own(make, background):
             assert priority == size
             got.append(bytes(buffer[:size]))
 
-    readers = [background(read) for _ in range(4)]
+    readers = [Call(read) for _ in range(4)]
     sent = [b"%d" % number * (1 + number % 15) for number in range(800)]
     for data in sent:
         q.put(data, priority=len(data))
@@ -404,7 +407,7 @@ def test_threads_fill_buffers_of_their_own(make, background):
     assert sorted(data for reader in readers for data in reader.result()) == sorted(sent)
 
 
-def test_it_leaks_nothing(q, growth):
+def test_it_leaks_nothing(q):
     buffer = bytearray(SIZE)
 
     def work(times):

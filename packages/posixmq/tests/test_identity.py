@@ -155,9 +155,9 @@ def test_a_child_of_fork_sees_the_same_queue(make, name):
     assert os.waitpid(pid, 0)[1] == 0
 
 
-def test_a_queue_of_the_same_name_in_another_namespace_differs(run_script, make, name):
+def test_a_queue_of_the_same_name_in_another_namespace_differs(spawn, make, name):
     """As containers have them: neither name nor number of the queue need differ."""
-    out = run_script(
+    out = spawn(
         """
         import ctypes
 
@@ -174,7 +174,7 @@ def test_a_queue_of_the_same_name_in_another_namespace_differs(run_script, make,
             q.close()
         """,
         name,
-    )
+    ).finish()
     if "no right" in out:
         pytest.skip("no right to an IPC namespace here")
 

@@ -7,6 +7,9 @@ import threading
 
 import pytest
 
+from harness.calls import Call
+from harness.measure import growth
+from harness.tasks import main_task, until, until_asleep
 from posixmq import DecodeError, Queue, QueueError, RawSerializer
 
 
@@ -26,8 +29,8 @@ def test_next_gets_the_next_item(q):
     assert q.empty()
 
 
-def test_next_waits(q, background):
-    waiting = background(next, q).until_asleep()
+def test_next_waits(q):
+    waiting = Call(next, q).until_asleep()
     q.put("at last")
     assert waiting.result() == "at last"
 
@@ -39,9 +42,9 @@ def test_an_item_of_none_ends_nothing(q):
     assert next(q) == "after"
 
 
-def test_iterating_gets_every_item_until_close_in_another_thread(q, background):
+def test_iterating_gets_every_item_until_close_in_another_thread(q):
     got = []
-    reader = background(lambda: [got.append(item) for item in q])
+    reader = Call(lambda: [got.append(item) for item in q])
     for number in range(50):
         q.put(number)
     reader.until_asleep()
@@ -50,8 +53,8 @@ def test_iterating_gets_every_item_until_close_in_another_thread(q, background):
     assert got == list(range(50))
 
 
-def test_close_ends_every_iteration(q, background):
-    readers = [background(list, q).until_asleep() for _ in range(4)]
+def test_close_ends_every_iteration(q):
+    readers = [Call(list, q).until_asleep() for _ in range(4)]
     q.close()
     for reader in readers:
         assert reader.result() == []
@@ -79,9 +82,9 @@ def test_iterating_over_a_closed_queue_yields_nothing(q):
     assert next(q, "default") == "default"
 
 
-def test_leaving_with_ends_the_iteration(name, background):
+def test_leaving_with_ends_the_iteration(name):
     with Queue(name, 2, 64) as q:
-        reader = background(list, q).until_asleep()
+        reader = Call(list, q).until_asleep()
     assert reader.result() == []
 
 
@@ -103,16 +106,16 @@ def test_iterating_over_a_queue_opened_for_writing_is_an_error_while_it_is_open(
     assert list(q) == []
 
 
-def poke(background, until, asleep, then=None):
+def poke(then=None):
     main = threading.main_thread()
 
     def work():
-        until(lambda: asleep(f"/proc/self/task/{main.native_id}"))
+        until_asleep(main_task())
         signal.pthread_kill(main.ident, signal.SIGUSR1)
         if then is not None:
             then()
 
-    return background(work)
+    return Call(work)
 
 
 @pytest.fixture
@@ -123,12 +126,10 @@ def handle():
     signal.signal(signal.SIGUSR1, before)
 
 
-def test_an_interruption_comes_through_and_the_iteration_goes_on(
-    q, handle, background, until, asleep
-):
+def test_an_interruption_comes_through_and_the_iteration_goes_on(q, handle):
     calls = []
     handle(lambda: calls.append(1))
-    poker = poke(background, until, asleep)
+    poker = poke()
     with pytest.raises(QueueError) as caught:
         for _ in q:
             pass
@@ -139,30 +140,28 @@ def test_an_interruption_comes_through_and_the_iteration_goes_on(
     assert next(q) == "after"
 
 
-def test_retry_goes_on_iterating(make, handle, background, until, asleep):
+def test_retry_goes_on_iterating(make, handle):
     q = make(on_signal="retry")
     calls = []
     handle(lambda: calls.append(1))
-    poker = poke(background, until, asleep, lambda: (until(lambda: calls), q.put("late")))
+    poker = poke(lambda: (until(lambda: calls), q.put("late")))
     assert next(q) == "late"
     poker.result()
 
 
-def test_what_a_handler_raises_comes_through(q, handle, background, until, asleep):
+def test_what_a_handler_raises_comes_through(q, handle):
     def fail():
         raise Oops
 
     handle(fail)
-    poker = poke(background, until, asleep)
+    poker = poke()
     with pytest.raises(Oops):
         next(q)
     poker.result()
 
 
 @pytest.mark.parametrize("error", [Oops(), OSError(9, "of a file")], ids=["of its own", "EBADF"])
-def test_what_a_handler_raises_after_it_closed_comes_through(
-    q, handle, background, until, asleep, error
-):
+def test_what_a_handler_raises_after_it_closed_comes_through(q, handle, error):
     """The queue is closed then, but that is not what happened."""
 
     def fail():
@@ -170,7 +169,7 @@ def test_what_a_handler_raises_after_it_closed_comes_through(
         raise error
 
     handle(fail)
-    poker = poke(background, until, asleep)
+    poker = poke()
     with pytest.raises(type(error)) as caught:
         next(q)
     assert caught.value is error
@@ -178,10 +177,10 @@ def test_what_a_handler_raises_after_it_closed_comes_through(
     assert list(q) == []
 
 
-def test_a_handler_that_closes_ends_a_retrying_iteration(make, handle, background, until, asleep):
+def test_a_handler_that_closes_ends_a_retrying_iteration(make, handle):
     q = make(on_signal="retry")
     handle(q.close)
-    poker = poke(background, until, asleep)
+    poker = poke()
     assert list(q) == []
     poker.result()
 
@@ -244,13 +243,13 @@ def test_an_item_received_while_the_queue_closes_is_not_lost(make):
     assert list(q) == [b"last"]
 
 
-def test_an_iteration_that_races_with_close_loses_no_item(make, unique, background):
+def test_an_iteration_that_races_with_close_loses_no_item(make, fresh):
     for number in range(100):
-        q, other = make(name := unique(), 2), make(name)
-        reader = background(list, q)
+        q, other = make(name := fresh(), 2), make(name)
+        reader = Call(list, q)
         if number % 2:
             reader.until_asleep()
-        putter = background(other.put, "item")
+        putter = Call(other.put, "item")
         q.close()
         putter.result()
         got = reader.result()
@@ -277,9 +276,9 @@ def test_a_subclass_that_gets_in_its_own_way_still_iterates(name):
         assert q.get() == "X"
 
 
-def test_threads_share_the_iteration(make, background):
+def test_threads_share_the_iteration(make):
     q = make()
-    readers = [background(list, q) for _ in range(4)]
+    readers = [Call(list, q) for _ in range(4)]
     for number in range(400):
         q.put(number)
     while not q.empty():
@@ -293,7 +292,7 @@ def test_threads_share_the_iteration(make, background):
         assert each == sorted(each)
 
 
-def test_iterating_leaks_nothing(make, unique, growth):
+def test_iterating_leaks_nothing(make, fresh):
     def work(times):
         for _ in range(times):
             with Queue(name, 2, 64) as q:
@@ -304,16 +303,16 @@ def test_iterating_leaks_nothing(make, unique, growth):
             with pytest.raises(StopIteration):
                 next(other)
 
-    name = unique()
+    name = fresh()
     make(name)
     blocks, memory = growth(work, 100)
     assert blocks < 100
     assert memory < 300_000
 
 
-def test_queue_empty_is_never_raised_by_next(q, background):
+def test_queue_empty_is_never_raised_by_next(q):
     """It waits for ever: only close() ends it."""
-    reader = background(next, q).until_asleep()
+    reader = Call(next, q).until_asleep()
     with pytest.raises(queue.Empty):
         q.get_nowait()
     reader.until_asleep()

@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 import posixmq
+from harness.calls import Call
+from harness.measure import growth
+from harness.process import descriptors
 from posixmq import Queue, QueueError
 
 
@@ -23,14 +26,14 @@ def test_closed_tells(name):
     assert q.closed is True
 
 
-def test_close_gives_the_descriptor_back(make, name, descriptors):
+def test_close_gives_the_descriptor_back(make, name):
     q = make(name)
     assert len(descriptors(name)) == 1
     q.close()
     assert descriptors(name) == []
 
 
-def test_each_object_has_one_descriptor_whatever_it_did(make, name, descriptors):
+def test_each_object_has_one_descriptor_whatever_it_did(make, name):
     q = make(name)
     q.put(1)
     q.get(timeout=1)
@@ -39,7 +42,7 @@ def test_each_object_has_one_descriptor_whatever_it_did(make, name, descriptors)
     assert len(descriptors(name)) == 1
 
 
-def test_a_dropped_queue_closes_its_descriptor_and_warns(name, descriptors):
+def test_a_dropped_queue_closes_its_descriptor_and_warns(name):
     q = Queue(name, 1, 16)
     with pytest.warns(ResourceWarning, match=name):
         del q
@@ -71,7 +74,7 @@ def test_dropping_while_an_exception_passes_leaves_the_exception_alone(name):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_warning_made_an_error_does_not_keep_the_descriptor_open(name, descriptors, monkeypatch):
+def test_a_warning_made_an_error_does_not_keep_the_descriptor_open(name, monkeypatch):
     unraisable = []
     monkeypatch.setattr(sys, "unraisablehook", lambda hint: unraisable.append(hint.exc_type))
     with warnings.catch_warnings():
@@ -102,7 +105,7 @@ def test_weak_references_die_with_the_queue(name):
     assert told == [weak]
 
 
-def test_a_queue_in_a_reference_cycle_is_collected(name, descriptors):
+def test_a_queue_in_a_reference_cycle_is_collected(name):
     class Holding:
         def dumps(self, obj):
             return obj
@@ -119,7 +122,7 @@ def test_a_queue_in_a_reference_cycle_is_collected(name, descriptors):
     assert descriptors(name) == []
 
 
-def test_a_subclass_in_a_cycle_with_itself_is_collected(name, descriptors):
+def test_a_subclass_in_a_cycle_with_itself_is_collected(name):
     class Own(Queue):
         pass
 
@@ -208,7 +211,7 @@ def test_a_subclass_that_forgets_the_constructor_is_a_closed_queue():
     q.close()
 
 
-def test_a_subclass_dropped_by_a_failing_constructor_closes_its_descriptor(name, descriptors):
+def test_a_subclass_dropped_by_a_failing_constructor_closes_its_descriptor(name):
     class Failing(Queue):
         def __init__(self):
             super().__init__(name, 1, 16)
@@ -271,8 +274,8 @@ def test_subclasses_come_and_go_without_leaking():
     assert survivors(Queue) <= survivors(object)
 
 
-def test_constructing_an_open_queue_again_leaks_nothing(make, unique, descriptors):
-    first, second = unique(), unique()
+def test_constructing_an_open_queue_again_leaks_nothing(make, fresh):
+    first, second = fresh(), fresh()
     q = make(first)
     before = len(descriptors())
     try:
@@ -287,8 +290,8 @@ def test_constructing_an_open_queue_again_leaks_nothing(make, unique, descriptor
     assert len(descriptors()) == before - 1
 
 
-def test_constructing_a_closed_queue_again_opens_it_or_refuses(make, unique, descriptors):
-    first, second = unique(), unique()
+def test_constructing_a_closed_queue_again_opens_it_or_refuses(make, fresh):
+    first, second = fresh(), fresh()
     q = make(first)
     q.close()
     try:
@@ -303,20 +306,20 @@ def test_constructing_a_closed_queue_again_opens_it_or_refuses(make, unique, des
     assert descriptors(first) == descriptors(second) == []
 
 
-def test_constructing_again_in_vain_leaves_a_closed_queue_closed(make, name, unique, descriptors):
+def test_constructing_again_in_vain_leaves_a_closed_queue_closed(make, name, fresh):
     q = make(name)
     q.close()
     with pytest.raises((RuntimeError, QueueError, ValueError)):
-        q.__init__(unique(), create=False)
+        q.__init__(fresh(), create=False)
     assert q.closed
     with pytest.raises(QueueError):
         q.get_nowait()
     assert descriptors(name) == []
 
 
-def test_constructing_amid_constructing_leaks_nothing(unique, descriptors):
+def test_constructing_amid_constructing_leaks_nothing(fresh):
     """An argument's own code runs in the middle of it."""
-    first, second = unique(), unique()
+    first, second = fresh(), fresh()
     q = Queue.__new__(Queue)
 
     class Nested:
@@ -332,9 +335,9 @@ def test_constructing_amid_constructing_leaks_nothing(unique, descriptors):
     assert len(descriptors()) == before
 
 
-def test_threads_that_construct_one_object_at_once_leak_nothing(unique, descriptors):
+def test_threads_that_construct_one_object_at_once_leak_nothing(fresh):
     before = len(descriptors())
-    names = [unique() for _ in range(4)]
+    names = [fresh() for _ in range(4)]
     for _ in range(50):
         q = Queue.__new__(Queue)
         start = threading.Barrier(4)
@@ -353,7 +356,7 @@ def test_threads_that_construct_one_object_at_once_leak_nothing(unique, descript
         assert len(descriptors()) == before
 
 
-def test_opening_and_closing_leaks_neither_descriptors_nor_memory(name, descriptors, growth):
+def test_opening_and_closing_leaks_neither_descriptors_nor_memory(name):
     def cycle(times):
         for _ in range(times):
             with Queue(name, 1, 16) as q:
@@ -367,7 +370,7 @@ def test_opening_and_closing_leaks_neither_descriptors_nor_memory(name, descript
     assert memory < 2**19
 
 
-def test_messages_leak_no_memory(make, growth):
+def test_messages_leak_no_memory(make):
     q = make(maxmsgsize=2048)
 
     def cycle(times):
@@ -382,20 +385,20 @@ def test_messages_leak_no_memory(make, growth):
     assert memory < 2**19
 
 
-def test_waiting_in_vain_leaks_no_memory(q, full, growth):
+def test_waiting_in_vain_leaks_no_memory(q, full):
     def cycle(times):
         for _ in range(times):
             with pytest.raises(queue.Empty):
                 q.get(timeout=1e-6)
             with pytest.raises(queue.Full):
-                full.put_nowait(None)
+                full.put_nowait(b"x")
 
     blocks, memory = growth(cycle, 1000)
     assert blocks < 100
     assert memory < 2**19
 
 
-def test_short_lived_threads_leave_no_timers_behind(q, background):
+def test_short_lived_threads_leave_no_timers_behind(q):
     """A deadline costs a kernel timer a thread; they must end with their threads."""
     timers = Path("/proc/self/timers")
     if not timers.exists():
@@ -406,28 +409,27 @@ def test_short_lived_threads_leave_no_timers_behind(q, background):
             q.get(timeout=0.001)
 
     for _ in range(50):
-        background(wait).result()
+        Call(wait).result()
     gc.collect()
     assert timers.read_text().count("ID:") < 10
 
 
-def test_a_program_that_ends_while_a_daemon_thread_waits_ends_well(run_script, name):
-    run_script(
+def test_a_program_that_ends_while_a_daemon_thread_waits_ends_well(spawn, name):
+    spawn(
         """
         q = Queue(sys.argv[1], 1, 16)
         for timeout in None, 100:
             thread = threading.Thread(target=q.get, kwargs={"timeout": timeout}, daemon=True)
             thread.start()
-            task = f"/proc/self/task/{thread.native_id}"
-            wait_until(lambda: sleeps_in_queue(task))
+            until_asleep(task_of(thread))
         q.unlink()
         """,
         name,
-    )
+    ).finish()
 
 
-def test_a_queue_left_open_in_a_module_is_no_trouble_at_exit(run_script, name):
-    run_script(
+def test_a_queue_left_open_in_a_module_is_no_trouble_at_exit(spawn, name):
+    spawn(
         """
         class Own(Queue):
             pass
@@ -436,11 +438,11 @@ def test_a_queue_left_open_in_a_module_is_no_trouble_at_exit(run_script, name):
         own.me = own
         """,
         name,
-    )
+    ).finish()
 
 
-def test_the_package_may_be_imported_anew(run_script, name):
-    run_script(
+def test_the_package_may_be_imported_anew(spawn, name):
+    spawn(
         """
         import gc
 
@@ -460,10 +462,10 @@ def test_the_package_may_be_imported_anew(run_script, name):
         posixmq.unlink(sys.argv[1])
         """,
         name,
-    )
+    ).finish()
 
 
-def test_queues_opened_and_dropped_by_threads_are_closed(name, descriptors):
+def test_queues_opened_and_dropped_by_threads_are_closed(name):
     def work():
         for _ in range(50):
             with Queue(name, 1, 64) as q:

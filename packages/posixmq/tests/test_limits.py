@@ -17,7 +17,7 @@ REPORT = """
                 "errno": error.errno,
                 "os_errno": error.os_errno,
                 "text": str(error),
-                "left": own_descriptors(args[0]),
+                "left": descriptors(args[0]),
             }
         raise AssertionError("opened")
 """
@@ -30,14 +30,14 @@ def limit():
 
 
 @pytest.fixture
-def refusal(run_script, name):
+def refusal(spawn, name):
     """Run a script on a name and return what the refusal said."""
     import json
     import textwrap
 
     def refusal(code, *args):
         script = textwrap.dedent(REPORT) + textwrap.dedent(code)
-        return json.loads(run_script(script, name, *args))
+        return json.loads(spawn(script, name, *args).finish())
 
     return refusal
 
@@ -193,9 +193,9 @@ def test_more_queues_than_queues_max_are_refused_in_words(refusal, name, limit):
     assert "sysctl" in text or "/proc/sys" in text
 
 
-def test_the_value_of_a_limit_is_the_one_of_now(run_script, name):
+def test_the_value_of_a_limit_is_the_one_of_now(spawn, name):
     """In a namespace of its own a script may move the limits, where it has the right to one."""
-    out = run_script(
+    out = spawn(
         """
         import ctypes
 
@@ -221,13 +221,13 @@ def test_the_value_of_a_limit_is_the_one_of_now(run_script, name):
         print("done")
         """,
         name,
-    )
+    ).finish()
     if "no right" in out:
         pytest.skip("no right to an IPC namespace here")
 
 
-def test_a_queue_beyond_msg_max_opens_where_the_right_is_there(run_script, name, limit):
-    out = run_script(
+def test_a_queue_beyond_msg_max_opens_where_the_right_is_there(spawn, name, limit):
+    out = spawn(
         """
         # CAP_SYS_RESOURCE is number 24; the user root may lack it
         with open("/proc/self/status") as status:
@@ -240,14 +240,14 @@ def test_a_queue_beyond_msg_max_opens_where_the_right_is_there(run_script, name,
         """,
         name,
         limit("msg_max"),
-    )
+    ).finish()
     if "no right" in out:
         pytest.skip("no CAP_SYS_RESOURCE here")
 
 
-def test_opening_an_existing_queue_needs_none_of_the_limits(run_script, make, name):
+def test_opening_an_existing_queue_needs_none_of_the_limits(spawn, make, name):
     make(name, 2, 64).put("there")
-    run_script(
+    spawn(
         """
         import resource
 
@@ -258,4 +258,4 @@ def test_opening_an_existing_queue_needs_none_of_the_limits(run_script, make, na
             assert q.get() == "there"
         """,
         name,
-    )
+    ).finish()

@@ -58,12 +58,12 @@ name = sys.argv[1]
 
 
 @pytest.fixture
-def alone(run_script, unique):
+def alone(spawn, fresh):
     if os.geteuid() != 0:
         pytest.skip("only root becomes another user")
 
     def run(code):
-        if "not here" in run_script(ALONE + textwrap.dedent(code), unique()):
+        if "not here" in spawn(ALONE + textwrap.dedent(code), fresh()).finish():
             pytest.skip(
                 "there is no user for the test alone here, or such a user can list no queues"
             )

@@ -7,6 +7,8 @@ import textwrap
 import pytest
 
 import posixmq
+from harness.process import descriptors
+from harness.tasks import until
 from posixmq import QueueError, RawSerializer, _system
 
 # What scripts share: mount namespaces, IPC namespaces, and going on as an ordinary user.
@@ -97,11 +99,11 @@ pytestmark = pytest.mark.skipif(not can_list(), reason="this user can list no qu
 
 
 @pytest.fixture
-def unmounted(run_script):
+def unmounted(spawn):
     """Run a script in a mount namespace of its own, where no mqueue file system is mounted."""
 
     def run(code, *args):
-        out = run_script(NAMESPACES + textwrap.dedent(code), *args)
+        out = spawn(NAMESPACES + textwrap.dedent(code), *args).finish()
         if "no right" in out:
             pytest.skip(f"no mount namespace is to be had here: {out}")
 
@@ -178,24 +180,24 @@ def test_a_queue_that_nobody_holds_is_listed_without_processes(q):
     assert (found.size, found.max_size, found.pids) == (1, 4, ())
 
 
-def test_each_process_that_holds_a_queue_is_named(q, start_script, finish):
+def test_each_process_that_holds_a_queue_is_named(q, spawn):
     code = """
         q = Queue(sys.argv[1], create=False)
         print("open", flush=True)
         sys.stdin.readline()
         q.close()
         """
-    processes = [start_script(code, q.name) for _ in range(2)]
+    processes = [spawn(code, q.name) for _ in range(2)]
     for process in processes:
-        assert process.stdout.readline() == "open\n"
+        assert process.line() == "open"
     expected = tuple(sorted([os.getpid(), *(process.pid for process in processes)]))
     assert named(q.name).pids == expected
     for process in processes:
-        finish(process)
+        process.finish()
     assert named(q.name).pids == (os.getpid(),)
 
 
-def test_listing_keeps_this_process_s_request_to_be_notified(q, until):
+def test_listing_keeps_this_process_s_request_to_be_notified(q):
     """Closing any descriptor of the queue would take it back: list_queues() must open none."""
     calls = []
     q.notify(lambda: calls.append(1))
@@ -223,7 +225,7 @@ def test_the_same_name_elsewhere_is_no_holder(q, tmp_path):
         assert named(q.name).pids == (os.getpid(),)
 
 
-def test_listing_leaves_no_descriptor_and_no_mount(q, descriptors):
+def test_listing_leaves_no_descriptor_and_no_mount(q):
     before = len(descriptors())
     with open("/proc/self/mountinfo") as file:
         mounts = file.read()
@@ -246,20 +248,20 @@ def test_a_queue_that_vanishes_during_the_scan_is_skipped(q, monkeypatch):
     assert named(q.name) is None
 
 
-def test_queues_that_come_and_go_do_no_harm(unique, start_script, finish):
-    process = start_script(
+def test_queues_that_come_and_go_do_no_harm(fresh, spawn):
+    process = spawn(
         """
         for _ in range(300):
             q = Queue(sys.argv[1], 1, 16)
             q.unlink()
             q.close()
         """,
-        unique(),
+        fresh(),
     )
     while process.poll() is None:
         posixmq.list_queues()
         posixmq.limits()
-    finish(process)
+    process.finish()
 
 
 def test_odd_names_are_listed(make):
@@ -275,7 +277,7 @@ def test_odd_names_are_listed(make):
 
 
 @needs_root
-def test_a_mounted_file_system_serves_an_ordinary_user(mounted, unique):
+def test_a_mounted_file_system_serves_an_ordinary_user(mounted, fresh):
     """At a path with a space, which proc(5) writes in its own way."""
     mounted(
         """
@@ -299,8 +301,8 @@ def test_a_mounted_file_system_serves_an_ordinary_user(mounted, unique):
         foreign.unlink()
         foreign.close()
         """,
-        unique(),
-        unique(),
+        fresh(),
+        fresh(),
     )
 
 
@@ -311,11 +313,11 @@ def test_a_user_who_can_read_no_queue_lists_them_by_creating_one(mounted):
         """
         def user():
             become(54321)
-            before = len(own_descriptors())
+            before = len(descriptors())
             assert names() == []
             assert posixmq.limits().queues == posixmq.limits().user_bytes == 0
             assert os.listdir(folders[0]) == []
-            assert len(own_descriptors()) == before
+            assert len(descriptors()) == before
             resource.setrlimit(_system.RLIMIT_MSGQUEUE, (96, 96))
             error = refusal()
             assert (error.errno, error.os_errno) == (QueueError.NO_PERMISSIONS, errno.EPERM), error
@@ -332,7 +334,7 @@ def test_a_user_who_can_read_no_queue_lists_them_by_creating_one(mounted):
 
 
 @needs_root
-def test_a_user_whose_limit_is_used_up_lists_the_queues_all_the_same(mounted, unique):
+def test_a_user_whose_limit_is_used_up_lists_the_queues_all_the_same(mounted, fresh):
     """Looking up one's own queue tells as much, and keeps the request to be notified."""
     mounted(
         """
@@ -348,7 +350,7 @@ def test_a_user_whose_limit_is_used_up_lists_the_queues_all_the_same(mounted, un
 
         forked(user)
         """,
-        unique(),
+        fresh(),
     )
 
 
@@ -370,7 +372,7 @@ def test_a_file_system_that_another_covers_is_not_read(mounted):
 
 
 @needs_root
-def test_a_file_system_of_another_namespace_is_not_read(mounted, unique):
+def test_a_file_system_of_another_namespace_is_not_read(mounted, fresh):
     """As containers have it that were given the host's /dev/mqueue, and "unshare -i"."""
     mounted(
         """
@@ -384,14 +386,14 @@ def test_a_file_system_of_another_namespace_is_not_read(mounted, unique):
             assert posixmq.limits().user_bytes == _system.queue_charge(1, 16)
         foreign.close()
         """,
-        unique(),
-        unique(),
+        fresh(),
+        fresh(),
     )
 
 
 @needs_root
 @pytest.mark.parametrize("held", ["none", "the same name", "another name"])
-def test_an_ordinary_user_is_told_of_a_file_system_of_another_namespace(mounted, unique, held):
+def test_an_ordinary_user_is_told_of_a_file_system_of_another_namespace(mounted, fresh, held):
     mounted(
         """
         def user():
@@ -409,14 +411,14 @@ def test_an_ordinary_user_is_told_of_a_file_system_of_another_namespace(mounted,
         system(libc.unshare, CLONE_NEWIPC)
         forked(user)
         """,
-        name := unique(),
-        {"none": "none", "the same name": name, "another name": unique()}[held],
+        name := fresh(),
+        {"none": "none", "the same name": name, "another name": fresh()}[held],
     )
 
 
 @needs_root
 @pytest.mark.parametrize("first", ["stranger's", "own"])
-def test_of_two_file_systems_the_own_one_is_read(mounted, unique, first):
+def test_of_two_file_systems_the_own_one_is_read(mounted, fresh, first):
     """The stranger's is found first, or last."""
     mounted(
         """
@@ -443,8 +445,8 @@ def test_of_two_file_systems_the_own_one_is_read(mounted, unique, first):
             mount(folders[1])
         forked(user)
         """,
-        unique(),
-        unique(),
+        fresh(),
+        fresh(),
         first,
     )
 
@@ -483,7 +485,7 @@ def test_without_proc_both_are_refused_in_words(unmounted):
     )
 
 
-def test_the_device_of_the_queues_is_told_by_any_of_them(q, descriptors):
+def test_the_device_of_the_queues_is_told_by_any_of_them(q):
     status = os.fstat(q.fileno())
     before = len(descriptors())
     names = [info.name for info in posixmq.list_queues()]

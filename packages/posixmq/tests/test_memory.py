@@ -66,9 +66,9 @@ def test_an_opener_who_asked_for_less_receives_whole_messages(make, name, larges
         assert sender.get(timeout=5) == b"y" * size
 
 
-def test_messages_longer_than_any_stack_buffer_pass(run_script, name):
+def test_messages_longer_than_any_stack_buffer_pass(spawn, name):
     """Beyond the system's msgsize_max: where a script may have its own, in a namespace."""
-    out = run_script(
+    out = spawn(
         """
         import ctypes
 
@@ -112,7 +112,7 @@ def test_messages_longer_than_any_stack_buffer_pass(run_script, name):
             assert q.get() == data
         """,
         name,
-    )
+    ).finish()
     if "no right" in out:
         pytest.skip("no right to an IPC namespace here")
 
@@ -132,8 +132,8 @@ def test_a_failed_receive_keeps_no_buffer(make, largest):
     assert held < 200_000
 
 
-def test_a_small_stack_is_enough(run_script, name):
-    run_script(
+def test_a_small_stack_is_enough(spawn, name):
+    spawn(
         """
         with Queue(sys.argv[1], 1, 4096) as q:
             threading.stack_size(128 * 1024)
@@ -150,4 +150,4 @@ def test_a_small_stack_is_enough(run_script, name):
             q.unlink()
         """,
         name,
-    )
+    ).finish()

@@ -14,6 +14,7 @@ import weakref
 import pytest
 
 import posixmq
+from harness.tasks import until
 from posixmq import QueueError
 
 SETTLE_S = 0.1  # long enough for a notification that must not come
@@ -48,7 +49,7 @@ def listeners():
 # --- callbacks ------------------------------------------------------------------------------------
 
 
-def test_a_callback_runs_once_in_a_thread_of_its_own(q, told, until):
+def test_a_callback_runs_once_in_a_thread_of_its_own(q, told):
     q.notify(told)
     q.put("x")
     until(lambda: told.calls == 1)
@@ -59,9 +60,9 @@ def test_a_callback_runs_once_in_a_thread_of_its_own(q, told, until):
     assert told.calls == 1
 
 
-def test_another_process_s_message_is_told_of(q, told, until, run_script):
+def test_another_process_s_message_is_told_of(q, told, spawn):
     q.notify(told)
-    run_script("Queue(sys.argv[1], create=False).put(1)", q.name)
+    spawn("Queue(sys.argv[1], create=False).put(1)", q.name).finish()
     until(lambda: told.calls == 1)
 
 
@@ -88,7 +89,7 @@ def test_notify_none_without_need_does_nothing(q):
     q.notify(None)
 
 
-def test_what_a_callback_raises_goes_to_the_threading_hook(q, until, thread_failures):
+def test_what_a_callback_raises_goes_to_the_threading_hook(q, thread_failures):
     def fail():
         raise KeyError("from the callback")
 
@@ -104,9 +105,7 @@ def test_what_a_callback_raises_goes_to_the_threading_hook(q, until, thread_fail
 
 
 @pytest.mark.parametrize("error", [RuntimeError, MemoryError])
-def test_a_callback_for_which_there_is_no_thread_does_not_end_the_others(
-    make, until, monkeypatch, error
-):
+def test_a_callback_for_which_there_is_no_thread_does_not_end_the_others(make, monkeypatch, error):
     q, other = make(), make()
     reported, done = [], threading.Event()
 
@@ -128,7 +127,7 @@ def test_a_callback_for_which_there_is_no_thread_does_not_end_the_others(
     assert done.wait(60)
 
 
-def test_a_listener_that_ended_is_replaced(make, until, monkeypatch):
+def test_a_listener_that_ended_is_replaced(make, monkeypatch):
     from posixmq import _notify
 
     def fail(_):
@@ -147,7 +146,7 @@ def test_a_listener_that_ended_is_replaced(make, until, monkeypatch):
     assert done.wait(60)
 
 
-def test_a_slow_callback_does_not_hold_up_another(make, until):
+def test_a_slow_callback_does_not_hold_up_another(make):
     slow, quick = make(), make()
     go_on, done = threading.Event(), threading.Event()
     slow.notify(lambda: go_on.wait(60))
@@ -158,7 +157,7 @@ def test_a_slow_callback_does_not_hold_up_another(make, until):
     go_on.set()
 
 
-def test_one_thread_listens_for_all_queues(make, until):
+def test_one_thread_listens_for_all_queues(make):
     queues = [make(maxsize=1, maxmsgsize=32) for _ in range(20)]
     called = []
     for i, q in enumerate(queues):
@@ -169,7 +168,7 @@ def test_one_thread_listens_for_all_queues(make, until):
     until(lambda: sorted(called) == list(range(20)))
 
 
-def test_closing_takes_it_back_and_lets_the_callback_go(q, make, until):
+def test_closing_takes_it_back_and_lets_the_callback_go(q, make):
     def told():
         raise AssertionError("told of a message after close()")
 
@@ -193,7 +192,7 @@ def test_closing_any_handle_of_the_process_takes_it_back(q, told):
     assert told.calls == 0
 
 
-def test_a_callback_that_was_told_is_let_go(q, until):
+def test_a_callback_that_was_told_is_let_go(q):
     class Told:
         def __call__(self):
             done.set()
@@ -210,7 +209,7 @@ def test_a_callback_that_was_told_is_let_go(q, until):
 # --- who may ask ----------------------------------------------------------------------------------
 
 
-def test_a_second_request_of_this_process_is_refused(q, told, until):
+def test_a_second_request_of_this_process_is_refused(q, told):
     q.notify(told)
     with pytest.raises(QueueError, match="this one has asked already") as caught:
         q.notify(print)
@@ -219,8 +218,8 @@ def test_a_second_request_of_this_process_is_refused(q, told, until):
     until(lambda: told.calls == 1)
 
 
-def test_a_request_while_another_process_has_asked_names_it(q, start_script, finish):
-    process = start_script(
+def test_a_request_while_another_process_has_asked_names_it(q, spawn):
+    process = spawn(
         """
         q = Queue(sys.argv[1], create=False)
         q.notify(print)
@@ -229,13 +228,13 @@ def test_a_request_while_another_process_has_asked_names_it(q, start_script, fin
         """,
         q.name,
     )
-    assert process.stdout.readline() == "asked\n"
+    assert process.line() == "asked"
     with pytest.raises(QueueError, match=f"process {process.pid} has asked first") as caught:
         q.notify(signal.SIGUSR1)
     assert caught.value.os_errno == errno.EBUSY
     q.notify(None)  # is about this process, and does nothing
     assert q.stat().notify_pid == process.pid
-    finish(process)
+    process.finish()
     q.notify(print)  # it has ended, and its request with it
 
 
@@ -267,7 +266,7 @@ def test_a_closed_queue_notifies_nobody(q, target):
 
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGRTMAX - 3], ids=int)
-def test_a_signal_runs_its_handler(q, number, until):
+def test_a_signal_runs_its_handler(q, number):
     calls = []
     before = signal.signal(number, lambda *args: calls.append(args[0]))
     try:
@@ -313,12 +312,12 @@ for number in range({messages}):
 
 
 @pytest.mark.slow
-def test_asking_again_first_misses_no_message(make, start_script, finish, until, thread_failures):
+def test_asking_again_first_misses_no_message(make, spawn, thread_failures):
     q = make(maxsize=10, maxmsgsize=32)
     received = []
     collector(q, received)()
-    process = start_script(SENDER.format(messages=MESSAGES), q.name)
-    finish(process, 100)
+    process = spawn(SENDER.format(messages=MESSAGES), q.name)
+    process.finish(100)
     until(lambda: len(received) == MESSAGES)
     assert sorted(received) == list(range(MESSAGES))
     assert thread_failures == []
@@ -326,7 +325,7 @@ def test_asking_again_first_misses_no_message(make, start_script, finish, until,
     q.notify(None)
 
 
-def test_what_is_there_before_the_first_request_is_taken(q, until):
+def test_what_is_there_before_the_first_request_is_taken(q):
     received = []
     q.put(1)
     collector(q, received)()
@@ -338,7 +337,7 @@ def test_what_is_there_before_the_first_request_is_taken(q, until):
 
 
 @pytest.mark.slow
-def test_the_pattern_holds_for_signals(make, start_script, finish, until):
+def test_the_pattern_holds_for_signals(make, spawn):
     q = make(maxsize=10, maxmsgsize=32)
     received = []
 
@@ -353,9 +352,9 @@ def test_the_pattern_holds_for_signals(make, start_script, finish, until):
     before = signal.signal(signal.SIGUSR1, take_all)
     try:
         take_all()
-        process = start_script(SENDER.format(messages=1000), q.name)
+        process = spawn(SENDER.format(messages=1000), q.name)
         until(lambda: len(received) == 1000)
-        finish(process)
+        process.finish()
         assert sorted(received) == list(range(1000))
         q.notify(None)
     finally:
@@ -365,8 +364,8 @@ def test_the_pattern_holds_for_signals(make, start_script, finish, until):
 # --- fork, exit, descriptors ----------------------------------------------------------------------
 
 
-def test_the_child_of_a_fork_has_asked_for_nothing_and_may_ask(run_script, name, unique):
-    run_script(
+def test_the_child_of_a_fork_has_asked_for_nothing_and_may_ask(spawn, name, fresh):
+    spawn(
         """
         import warnings
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -377,7 +376,7 @@ def test_the_child_of_a_fork_has_asked_for_nothing_and_may_ask(run_script, name,
         if pid == 0:
             own = threading.Event()
             try:
-                assert not [d for d in own_descriptors() if "socket" in os.readlink(f"/proc/self/fd/{d}")]
+                assert not [d for d in descriptors() if "socket" in os.readlink(f"/proc/self/fd/{d}")]
                 q.close()  # does not take the parent's request back
                 other.notify(own.set)
                 other.put("x")
@@ -398,13 +397,13 @@ def test_the_child_of_a_fork_has_asked_for_nothing_and_may_ask(run_script, name,
         other.close()
         """,
         name,
-        unique(),
-    )
+        fresh(),
+    ).finish()
 
 
-def test_a_process_that_lost_all_descriptors_may_ask_anew(run_script, name, unique):
+def test_a_process_that_lost_all_descriptors_may_ask_anew(spawn, name, fresh):
     """A daemon closes everything it has inherited."""
-    run_script(
+    spawn(
         """
         import warnings
         q = Queue(sys.argv[1], 2, 64)
@@ -429,8 +428,8 @@ def test_a_process_that_lost_all_descriptors_may_ask_anew(run_script, name, uniq
         q.unlink(); other.unlink(); q.close(); other.close()
         """,
         name,
-        unique(),
-    )
+        fresh(),
+    ).finish()
 
 
 LOSE_SOCKET = """
@@ -444,22 +443,22 @@ assert file == number
 """
 
 
-def test_a_file_that_came_in_the_sockets_place_stays_open(run_script, name):
-    run_script(
+def test_a_file_that_came_in_the_sockets_place_stays_open(spawn, name):
+    spawn(
         LOSE_SOCKET
         + """
 q.put(1)  # wakes the listener
-wait_until(lambda: _notify._listener is None)
+until(lambda: _notify._listener is None)
 time.sleep(0.1)
 os.fstat(file)
 q.unlink(); q.close()
 """,
         name,
-    )
+    ).finish()
 
 
-def test_nor_does_the_child_of_a_fork_close_it(run_script, name):
-    run_script(
+def test_nor_does_the_child_of_a_fork_close_it(spawn, name):
+    spawn(
         LOSE_SOCKET
         + """
 import warnings
@@ -475,11 +474,11 @@ assert os.waitpid(pid, 0)[1] == 0
 q.unlink(); q.close()
 """,
         name,
-    )
+    ).finish()
 
 
-def test_the_next_request_finds_that_the_socket_is_lost(run_script, name, unique):
-    run_script(
+def test_the_next_request_finds_that_the_socket_is_lost(spawn, name, fresh):
+    spawn(
         LOSE_SOCKET
         + """
 other, told = Queue(sys.argv[2], 2, 64), threading.Event()
@@ -490,12 +489,12 @@ os.fstat(file)
 q.unlink(); other.unlink(); q.close(); other.close()
 """,
         name,
-        unique(),
-    )
+        fresh(),
+    ).finish()
 
 
-def test_a_process_with_a_request_ends_at_once(run_script, name):
-    run_script(
+def test_a_process_with_a_request_ends_at_once(spawn, name):
+    spawn(
         """
         started = threading.Event()
 
@@ -511,7 +510,7 @@ def test_a_process_with_a_request_ends_at_once(run_script, name):
         assert started.wait(60)
         """,
         name,
-    )
+    ).finish()
 
 
 def test_more_requests_than_the_kernel_has_room_for_are_refused(make, monkeypatch):
@@ -541,7 +540,7 @@ def test_a_process_without_netlink_sockets_is_told_so(make, monkeypatch):
     q.notify(signal.SIGUSR1)
 
 
-def test_an_interpreter_without_daemon_threads_says_so(run_script, name):
+def test_an_interpreter_without_daemon_threads_says_so(spawn, name):
     if sys.version_info < (3, 13):
         pytest.skip("needs isolated interpreters")
     code = f"""
@@ -557,14 +556,14 @@ with posixmq.Queue({name!r}, 2, 64) as q:
             raise AssertionError("not refused")
     assert q.stat().notify_pid == 0
 """
-    run_script(
+    spawn(
         """
         import _interpreters
         failed = _interpreters.run_string(_interpreters.create("isolated"), sys.argv[1])
         assert failed is None, failed.formatted
         """,
         code,
-    )
+    ).finish()
 
 
 def test_a_signal_handler_may_ask_while_its_thread_is_asking(make, monkeypatch):

@@ -6,6 +6,7 @@ import stat
 import pytest
 
 import posixmq
+from harness.process import descriptors
 from posixmq import Queue, QueueError
 
 
@@ -117,16 +118,16 @@ def test_exclusive_refuses_what_exists(make, name):
     assert make(name).get() == "here"
 
 
-def test_the_longest_name_opens(unique):
-    name = unique().ljust(256, "x")
+def test_the_longest_name_opens(fresh):
+    name = fresh().ljust(256, "x")
     with Queue(name, 1, 16) as q:
         assert q.name == name
         q.unlink()
 
 
-def test_a_name_may_hold_any_character(unique):
+def test_a_name_may_hold_any_character(fresh):
     for text in (" ", "\n", "ž", "\N{SNOWMAN}", "\N{SLIGHTLY SMILING FACE}", "%s%n", ".", "\\"):
-        name = unique() + text
+        name = fresh() + text
         with Queue(name, 1, 16) as q:
             assert q.name == name
             q.unlink()
@@ -134,7 +135,7 @@ def test_a_name_may_hold_any_character(unique):
 
 @pytest.mark.parametrize("umask", [0, 0o077, 0o777], ids=oct)
 @pytest.mark.parametrize("mode", [0o600, 0o666, 0o640, 0o777, 0o622], ids=oct)
-def test_the_mode_is_reached_exactly_whatever_the_umask(make, name, descriptors, mode, umask):
+def test_the_mode_is_reached_exactly_whatever_the_umask(make, name, mode, umask):
     before = os.umask(umask)
     try:
         make(name, mode=mode, trusted=True)
@@ -144,21 +145,21 @@ def test_the_mode_is_reached_exactly_whatever_the_umask(make, name, descriptors,
     assert stat.S_IMODE(os.stat(f"/proc/self/fd/{descriptor}").st_mode) == mode
 
 
-def test_a_new_queue_is_its_owners_alone_by_default(make, name, descriptors):
+def test_a_new_queue_is_its_owners_alone_by_default(make, name):
     make(name)
     (descriptor,) = descriptors(name)
     assert stat.S_IMODE(os.stat(f"/proc/self/fd/{descriptor}").st_mode) == 0o600
 
 
-def test_the_mode_of_an_existing_queue_is_left_alone(make, name, descriptors):
+def test_the_mode_of_an_existing_queue_is_left_alone(make, name):
     make(name, mode=0o600)
     make(name, mode=0o666, trusted=True)
     modes = {stat.S_IMODE(os.stat(f"/proc/self/fd/{d}").st_mode) for d in descriptors(name)}
     assert modes == {0o600}
 
 
-def test_a_queue_that_may_not_be_used_is_refused_in_words(run_script, name):
-    run_script(
+def test_a_queue_that_may_not_be_used_is_refused_in_words(spawn, name):
+    spawn(
         """
         name = sys.argv[1]
         drop_capabilities()
@@ -170,15 +171,15 @@ def test_a_queue_that_may_not_be_used_is_refused_in_words(run_script, name):
                 assert name in str(error), error
             else:
                 raise AssertionError("opened")
-            assert own_descriptors(name) and len(own_descriptors(name)) == 1
+            assert descriptors(name) and len(descriptors(name)) == 1
             q.unlink()
         """,
         name,
-    )
+    ).finish()
 
 
-def test_the_creator_may_use_a_queue_whose_mode_shuts_everybody_out(run_script, name):
-    run_script(
+def test_the_creator_may_use_a_queue_whose_mode_shuts_everybody_out(spawn, name):
+    spawn(
         """
         drop_capabilities()
         with Queue(sys.argv[1], 1, 16, mode=0) as q:
@@ -187,7 +188,7 @@ def test_the_creator_may_use_a_queue_whose_mode_shuts_everybody_out(run_script, 
             q.unlink()
         """,
         name,
-    )
+    ).finish()
 
 
 def test_with_gives_the_queue_itself_and_closes_it(name):
@@ -215,16 +216,16 @@ def test_close_inside_with_is_no_trouble(name):
     assert q.closed
 
 
-def test_messages_outlive_the_openers(make, name, run_script):
+def test_messages_outlive_the_openers(make, name, spawn):
     with make(name) as q:
         q.put({"to": "whom it concerns"})
-    out = run_script(
+    out = spawn(
         """
         with Queue(sys.argv[1], create=False) as q:
             print(q.get())
         """,
         name,
-    )
+    ).finish()
     assert out.strip() == "{'to': 'whom it concerns'}"
 
 
@@ -285,7 +286,7 @@ def test_repr_names_the_queue_and_tells_whether_it_is_closed(make, name):
     assert repr(q) != while_open
 
 
-def test_descriptors_are_not_inherited_by_programs_that_are_started(make, name, descriptors):
+def test_descriptors_are_not_inherited_by_programs_that_are_started(make, name):
     make(name)
     (descriptor,) = descriptors(name)
     assert not os.get_inheritable(descriptor)

@@ -10,6 +10,7 @@ import textwrap
 
 import pytest
 
+from harness.process import descriptors
 from posixmq import Queue, QueueError, RawSerializer
 
 
@@ -129,7 +130,7 @@ def test_a_queue_never_opened_is_refused():
 # --- without a name -------------------------------------------------------------------------------
 
 
-def test_an_anonymous_queue_is_refused_while_no_process_starts(descriptors):
+def test_an_anonymous_queue_is_refused_while_no_process_starts():
     before = descriptors()
     with Queue.anonymous(1, 64) as q:
         for attempt in (pickle.dumps, copy.copy, multiprocessing.reduction.ForkingPickler.dumps):
@@ -149,12 +150,12 @@ def test_an_anonymous_queue_is_sent_over_a_socket():
         assert q.get(timeout=60) == "over the socket"
 
 
-def test_an_anonymous_queue_is_sent_to_an_unrelated_process(tmp_path, start_script, finish):
+def test_an_anonymous_queue_is_sent_to_an_unrelated_process(tmp_path, spawn):
     path = str(tmp_path / "s")
     with socket.socket(socket.AF_UNIX) as server, Queue.anonymous(1, 64) as q:
         server.bind(path)
         server.listen()
-        process = start_script(
+        process = spawn(
             """
             import socket
             with socket.socket(socket.AF_UNIX) as client:
@@ -169,10 +170,10 @@ def test_an_anonymous_queue_is_sent_to_an_unrelated_process(tmp_path, start_scri
         with connection:
             socket.send_fds(connection, [b"a queue"], [q.fileno()])
         assert q.get(timeout=60) == process.pid
-        finish(process)
+        process.finish()
 
 
-def test_a_descriptor_that_is_refused_is_closed(descriptors):
+def test_a_descriptor_that_is_refused_is_closed():
     from posixmq import _pickling
 
     class Passed:
@@ -259,10 +260,10 @@ if __name__ == "__main__":
 @pytest.mark.semaphores
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
-def test_queues_are_arguments_of_processes_and_pools(method, name, tmp_path, run_script):
+def test_queues_are_arguments_of_processes_and_pools(method, name, tmp_path, spawn):
     module = tmp_path / "service.py"
     module.write_text(textwrap.dedent(MODULE))
-    run_script(
+    spawn(
         """
         import subprocess
         code = subprocess.run([sys.executable, *sys.argv[1:]], timeout=100).returncode
@@ -272,5 +273,5 @@ def test_queues_are_arguments_of_processes_and_pools(method, name, tmp_path, run
         module,
         method,
         name,
-    )
+    ).finish()
     assert os.path.exists(module)

@@ -184,40 +184,42 @@ def test_without_waiting_an_empty_queue_is_empty(q, get):
 @pytest.mark.parametrize(
     "put",
     [
-        lambda q: q.put("x", False),
-        lambda q: q.put("x", block=False),
-        lambda q: q.put("x", ""),
-        lambda q: q.put_nowait("x"),
-        lambda q: q.put("x", timeout=0),
-        lambda q: q.put("x", True, 0.0),
+        lambda q: q.put(b"x", False),
+        lambda q: q.put(b"x", block=False),
+        lambda q: q.put(b"x", ""),
+        lambda q: q.put_nowait(b"x"),
+        lambda q: q.put(b"x", timeout=0),
+        lambda q: q.put(b"x", True, 0.0),
     ],
     ids=["block=False", "by keyword", "false by truth", "put_nowait", "timeout=0", "timeout=0.0"],
 )
 def test_without_waiting_a_full_queue_is_full(full, put):
     with pytest.raises(queue.Full):
         put(full)
-    assert full.get() == "first"
+    assert full.get() == b"f" * 16
     put(full)
-    assert full.get() == "x"
+    assert full.get() == b"x"
 
 
 def test_urgent_messages_do_not_enter_a_full_queue(full):
     with pytest.raises(queue.Full):
-        full.put_nowait("urgent", priority=32767)
-    assert full.get() == "first"
+        full.put_nowait(b"urgent", priority=32767)
+    assert full.get() == b"f" * 16
 
 
-def test_a_failed_try_holds_no_reference_to_the_item(full):
+def test_a_failed_try_holds_no_reference_to_the_item(make):
     import weakref
 
     class Item:
         def __reduce__(self):
             return int, ()
 
+    q = make(maxsize=1)
+    q.put("first")
     item = Item()
     gone = weakref.ref(item)
     with pytest.raises(queue.Full):
-        full.put_nowait(item)
+        q.put_nowait(item)
     del item
     assert gone() is None
 
@@ -266,9 +268,9 @@ def test_the_largest_message_size_of_the_system_works(make):
         assert q.get() == data
 
 
-def test_processes_exchange_objects_both_ways(make, start_script, finish):
+def test_processes_exchange_objects_both_ways(make, spawn):
     ask, answer = make(), make()
-    worker = start_script(
+    worker = spawn(
         """
         with Queue(sys.argv[1], create=False) as ask, Queue(sys.argv[2], create=False) as answer:
             while (job := ask.get()) is not None:
@@ -282,7 +284,7 @@ def test_processes_exchange_objects_both_ways(make, start_script, finish):
         got = answer.get(timeout=60)
         assert got == {"job": number, "twice": number * 2, "pid": worker.pid}
     ask.put(None)
-    finish(worker)
+    worker.finish()
 
 
 def test_a_method_taken_from_the_class_works(q):

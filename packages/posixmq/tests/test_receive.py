@@ -8,6 +8,8 @@ import queue
 import pytest
 
 import posixmq
+from harness.calls import Call
+from harness.measure import growth, times_out
 from posixmq import DecodeError, Message, QueueError, RawSerializer
 
 
@@ -85,7 +87,7 @@ def test_receive_uses_the_serializer(make, serializer):
     ],
     ids=["False", "block=False", "timeout ignored", "timeout=0", "by place"],
 )
-def test_receive_without_waiting(q, times_out, call):
+def test_receive_without_waiting(q, call):
     for _ in range(50):
         times_out(0, lambda: call(q))
     q.put("x", priority=2)
@@ -93,19 +95,19 @@ def test_receive_without_waiting(q, times_out, call):
 
 
 @pytest.mark.parametrize("timeout", [0.05, 0.4])
-def test_receive_times_out_and_never_early(q, times_out, timeout):
+def test_receive_times_out_and_never_early(q, timeout):
     times_out(timeout, lambda: q.receive(timeout=timeout))
 
 
 @pytest.mark.parametrize("timeout", [None, 60])
-def test_receive_waits_for_a_message(q, background, timeout):
-    waiting = background(q.receive, timeout=timeout).until_asleep()
+def test_receive_waits_for_a_message(q, timeout):
+    waiting = Call(q.receive, timeout=timeout).until_asleep()
     q.put("at last", priority=12)
     assert waiting.result() == ("at last", 12)
 
 
-def test_close_ends_a_waiting_receive(q, background):
-    waiting = background(q.receive).until_asleep()
+def test_close_ends_a_waiting_receive(q):
+    waiting = Call(q.receive).until_asleep()
     q.close()
     assert waiting.failure().errno == QueueError.INVALID_DESCRIPTOR
 
@@ -139,7 +141,7 @@ def test_a_message_that_does_not_decode_loses_nothing(make, name):
     assert q.empty()
 
 
-def test_receiving_leaks_nothing(make, name, growth):
+def test_receiving_leaks_nothing(make, name):
     q, raw = make(name, serializer=json), make(name, serializer=RawSerializer)
 
     def work(times):

@@ -12,6 +12,9 @@ import warnings
 
 import pytest
 
+from harness.calls import Call
+from harness.process import descriptors
+from harness.tasks import main_task, until_asleep
 from posixmq import Queue, QueueError, RawSerializer
 
 
@@ -23,14 +26,14 @@ def test_a_smaller_opener_of_a_larger_queue_receives(make, name):
     assert smaller.get() == "x" * 900
 
 
-def test_a_restarting_handler_does_not_turn_a_wait_into_empty(make, background, until, asleep):
+def test_a_restarting_handler_does_not_turn_a_wait_into_empty(make):
     """ipcqueue took the restarted call for a timeout and raised Empty."""
     q = make(on_signal="retry")
-    task = f"/proc/self/task/{threading.main_thread().native_id}"
+    task = main_task()
     calls = []
 
     def poke():
-        until(lambda: asleep(task))
+        until_asleep(task)
         signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
         time.sleep(0.05)
         q.put("message")
@@ -38,7 +41,7 @@ def test_a_restarting_handler_does_not_turn_a_wait_into_empty(make, background, 
     before = signal.signal(signal.SIGUSR1, lambda *_: calls.append(1))
     signal.siginterrupt(signal.SIGUSR1, False)
     try:
-        poker = background(poke)
+        poker = Call(poke)
         assert q.get(timeout=60) == "message"
         poker.result()
     finally:
@@ -46,7 +49,7 @@ def test_a_restarting_handler_does_not_turn_a_wait_into_empty(make, background, 
     assert calls == [1]
 
 
-def test_a_dropped_queue_does_not_leak_its_descriptor(name, descriptors):
+def test_a_dropped_queue_does_not_leak_its_descriptor(name):
     """ipcqueue kept the descriptor of an object that was dropped without close()."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
@@ -79,9 +82,9 @@ def test_a_message_the_reader_cannot_decode_is_not_thrown_away(make, name):
     assert (caught.value.data, caught.value.priority) == (b"precious", 4)
 
 
-def test_rlimit_msgqueue_is_not_called_too_many_open_files(run_script, name):
+def test_rlimit_msgqueue_is_not_called_too_many_open_files(spawn, name):
     """The kernel says EMFILE, and peers pass that on in the kernel's words."""
-    out = run_script(
+    out = spawn(
         """
         import resource
 
@@ -93,53 +96,53 @@ def test_rlimit_msgqueue_is_not_called_too_many_open_files(run_script, name):
             print(error)
         """,
         name,
-    )
+    ).finish()
     assert "RLIMIT_MSGQUEUE" in out
     assert "open files" not in out.lower()
 
 
-def test_the_umask_does_not_narrow_the_mode(run_script, name):
+def test_the_umask_does_not_narrow_the_mode(spawn, name):
     """Elsewhere the second user gets EACCES because the umask took the rights away."""
-    run_script(
+    spawn(
         """
         import stat
 
         os.umask(0o077)
         with Queue(sys.argv[1], 1, 16, mode=0o666, trusted=True) as q:
-            (descriptor,) = own_descriptors(sys.argv[1])
+            (descriptor,) = descriptors(sys.argv[1])
             mode = stat.S_IMODE(os.stat(f"/proc/self/fd/{descriptor}").st_mode)
             assert mode == 0o666, oct(mode)
             q.unlink()
         """,
         name,
-    )
+    ).finish()
 
 
-def test_a_signal_does_not_abort_a_wait_that_shall_go_on(make, background, until, asleep):
+def test_a_signal_does_not_abort_a_wait_that_shall_go_on(make):
     """posix_ipc raises SignalError, and its users write the loop each for himself."""
     q = make(on_signal="retry")
-    task = f"/proc/self/task/{threading.main_thread().native_id}"
+    task = main_task()
 
     def poke():
         for _ in range(3):
-            until(lambda: asleep(task))
+            until_asleep(task)
             signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
             time.sleep(0.01)
         q.put("message")
 
     before = signal.signal(signal.SIGUSR1, lambda *_: None)
     try:
-        poker = background(poke)
+        poker = Call(poke)
         assert q.get() == "message"
         poker.result()
     finally:
         signal.signal(signal.SIGUSR1, before)
 
 
-def test_a_blocked_reader_can_be_cancelled(make, background):
+def test_a_blocked_reader_can_be_cancelled(make):
     """Nothing ends a blocked mq_receive of the peers but a message."""
     q = make()
-    getter = background(q.get).until_asleep()
+    getter = Call(q.get).until_asleep()
     q.close()
     error = getter.failure()
     assert isinstance(error, QueueError)
@@ -155,12 +158,12 @@ def test_a_mistake_in_the_name_is_said_in_words():
     assert "jobs" in str(caught.value)
 
 
-def test_non_blocking_calls_do_not_change_the_queue_for_others(make, name, background):
+def test_non_blocking_calls_do_not_change_the_queue_for_others(make, name):
     """O_NONBLOCK would live in the open file description, which forked processes share."""
     q = make(name)
     with pytest.raises(queue.Empty):
         q.get_nowait()
-    getter = background(q.get).until_asleep()
+    getter = Call(q.get).until_asleep()
     with pytest.raises(queue.Empty):
         q.get_nowait()
     getter.until_asleep()

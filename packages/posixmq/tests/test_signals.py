@@ -11,6 +11,9 @@ import types
 
 import pytest
 
+from harness.calls import Call
+from harness.measure import in_time, times_out
+from harness.tasks import is_asleep, main_task, switches, until, until_asleep, until_spinning
 from posixmq import QueueError
 
 SIGNAL = signal.SIGUSR1
@@ -47,20 +50,20 @@ def handle():
 
 
 @pytest.fixture
-def poke(background, until, asleep, switched):
+def poke():
     """Once the main thread sleeps in a queue send it signals, then do something."""
-    task = f"/proc/self/task/{threading.main_thread().native_id}"
+    task = main_task()
 
     def work(times, number, then):
         for _ in range(times):
-            until(lambda: asleep(task))
-            sleeps, _ = switched(task)
+            until_asleep(task)
+            sleeps, _ = switches(task)
             signal.pthread_kill(threading.main_thread().ident, number)
-            until(lambda sleeps=sleeps: switched(task)[0] > sleeps)  # it has been woken
+            until(lambda sleeps=sleeps: switches(task)[0] > sleeps)  # it has been woken
         if then is not None:
             then()
 
-    return lambda then=None, times=1, number=SIGNAL: background(work, times, number, then)
+    return lambda then=None, times=1, number=SIGNAL: Call(work, times, number, then)
 
 
 @pytest.fixture
@@ -140,7 +143,7 @@ def test_retry_goes_on_waiting(scene, handle, poke, direction, restart, timeout)
 
 
 @DIRECTION
-def test_retry_runs_each_handler_while_it_waits(scene, handle, poke, until, direction):
+def test_retry_runs_each_handler_while_it_waits(scene, handle, poke, direction):
     _, call, unblock, _ = scene(direction, on_signal="retry")
     calls = handle()
 
@@ -165,7 +168,7 @@ def test_a_handler_may_do_what_the_call_waits_for(scene, handle, poke, direction
 
 
 @DIRECTION
-def test_a_timeout_is_not_restarted_by_signals(scene, handle, times_out, direction):
+def test_a_timeout_is_not_restarted_by_signals(scene, handle, direction):
     """Were it restarted, it would last as long as the signals come."""
     _, call, _, _ = scene(direction, on_signal="retry")
     calls = []
@@ -186,13 +189,13 @@ def test_a_timeout_is_not_restarted_by_signals(scene, handle, times_out, directi
 
 
 @pytest.fixture
-def signalled(background, until, asleep):
+def signalled():
     """Make a call with a timeout, in which a signal comes; return whether it came in time."""
     main = threading.main_thread()
-    task = f"/proc/self/task/{main.native_id}"
+    task = main_task()
 
     def work(deadline, over):
-        until(lambda: asleep(task) or over.is_set())
+        until(lambda: is_asleep(task) or over.is_set())
         in_time = not over.is_set() and time.monotonic() < deadline
         if in_time:
             signal.pthread_kill(main.ident, SIGNAL)
@@ -200,7 +203,7 @@ def signalled(background, until, asleep):
 
     def signalled(call, timeout):
         over = threading.Event()
-        sender = background(work, time.monotonic() + timeout, over)
+        sender = Call(work, time.monotonic() + timeout, over)
         try:
             call()
         finally:
@@ -211,7 +214,7 @@ def signalled(background, until, asleep):
     return signalled
 
 
-def test_a_wait_inside_a_handler_leaves_the_outer_deadline_alone(make, handle, times_out):
+def test_a_wait_inside_a_handler_leaves_the_outer_deadline_alone(make, handle):
     outer, inner = make(on_signal="retry"), make(on_signal="retry")
 
     def wait():
@@ -338,8 +341,8 @@ def test_control_c_interrupts_a_wait(scene, control_c, poke, direction, on_signa
     assert contents() == (["late"] if direction == "get" else [])
 
 
-def test_control_c_ends_a_program_that_waits(start_script, processes_asleep, name):
-    process = start_script(
+def test_control_c_ends_a_program_that_waits(spawn, name):
+    process = spawn(
         """
         signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests
         with Queue(sys.argv[1], 1, 16) as q:
@@ -347,26 +350,26 @@ def test_control_c_ends_a_program_that_waits(start_script, processes_asleep, nam
         """,
         name,
     )
-    processes_asleep(process)
+    process.until_asleep()
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGINT
     assert err.strip().endswith("KeyboardInterrupt")
 
 
-def test_control_c_is_heard_during_the_spin(make, control_c, background, spinning, in_time):
+def test_control_c_is_heard_during_the_spin(make, control_c):
     main = threading.main_thread()
     ready = threading.Event()
 
     def press():
         ready.wait()
-        spinning(main)
+        until_spinning(main)
         signal.pthread_kill(main.ident, signal.SIGINT)
 
     def attempt():
         q = make(spin_us=1_000_000)
         ready.clear()
-        presser = background(press)
+        presser = Call(press)
         started = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
             ready.set()
@@ -385,14 +388,12 @@ def test_control_c_is_heard_during_the_spin(make, control_c, background, spinnin
 @RESTART
 @pytest.mark.parametrize("on_signal", ["raise", "retry"])
 @pytest.mark.parametrize("timeout", [None, 60])
-def test_other_threads_always_go_on(
-    scene, handle, background, until, direction, restart, on_signal, timeout
-):
+def test_other_threads_always_go_on(scene, handle, direction, restart, on_signal, timeout):
     _, call, unblock, contents = scene(direction, on_signal=on_signal)
     calls = handle(restart=restart)
-    waiter = background(call, timeout=timeout).until_asleep()
+    waiter = Call(call, timeout=timeout).until_asleep()
     for count in (1, 2, 3):
-        signal.pthread_kill(waiter.thread.ident, SIGNAL)
+        signal.pthread_kill(waiter.ident, SIGNAL)
         until(lambda count=count: len(calls) == count)
         waiter.until_asleep()
     unblock()
@@ -400,7 +401,7 @@ def test_other_threads_always_go_on(
     assert contents() == ([] if direction == "get" else ["second"])
 
 
-def test_signals_do_not_restart_the_timeout_of_other_threads(q, handle, background, times_out):
+def test_signals_do_not_restart_the_timeout_of_other_threads(q, handle):
     """Were it restarted, it would last as long as the signals come."""
     calls = handle()
     over, leave = threading.Event(), threading.Event()
@@ -417,10 +418,10 @@ def test_signals_do_not_restart_the_timeout_of_other_threads(q, handle, backgrou
             over.set()
             leave.wait()  # a thread that has ended takes no signals
 
-    waiter = background(wait)
+    waiter = Call(wait)
     while not over.wait(0.02):
         if len(calls) < SIGNALS:
-            signal.pthread_kill(waiter.thread.ident, SIGNAL)
+            signal.pthread_kill(waiter.ident, SIGNAL)
     leave.set()
     waiter.result()
 
@@ -429,7 +430,7 @@ def test_signals_do_not_restart_the_timeout_of_other_threads(q, handle, backgrou
 
 
 @pytest.mark.parametrize("on_signal", ["raise", "retry"])
-def test_a_storm_of_signals_loses_no_message(make, handle, background, on_signal):
+def test_a_storm_of_signals_loses_no_message(make, handle, on_signal):
     ask, answer = make(maxsize=2, on_signal=on_signal), make(maxsize=2)
     count = int(os.environ.get("POSIXMQ_TEST_MESSAGES", "12000")) // 12
 
@@ -445,7 +446,7 @@ def test_a_storm_of_signals_loses_no_message(make, handle, background, on_signal
                 assert error.errno == QueueError.INTERRUPTED
 
     calls = handle(number=signal.SIGALRM)
-    mirroring = background(mirror)
+    mirroring = Call(mirror)
     signal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)
     got = []
     for number in range(count):
@@ -457,9 +458,9 @@ def test_a_storm_of_signals_loses_no_message(make, handle, background, on_signal
     assert calls
 
 
-def test_signals_without_a_handler_do_not_end_a_wait(start_script, finish, processes_asleep, make):
+def test_signals_without_a_handler_do_not_end_a_wait(spawn, make):
     q = make()
-    process = start_script(
+    process = spawn(
         """
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         with Queue(sys.argv[1]) as q:
@@ -467,19 +468,17 @@ def test_signals_without_a_handler_do_not_end_a_wait(start_script, finish, proce
         """,
         q.name,
     )
-    processes_asleep(process)
+    process.until_asleep()
     for number in (signal.SIGUSR2, signal.SIGCHLD, signal.SIGWINCH, signal.SIGURG):
         process.send_signal(number)
-    processes_asleep(process)
+    process.until_asleep()
     q.put("there")
-    assert finish(process) == "there\n"
+    assert process.finish() == "there"
 
 
-def test_stopping_and_continuing_a_process_does_not_end_its_wait(
-    start_script, finish, processes_asleep, until, make
-):
+def test_stopping_and_continuing_a_process_does_not_end_its_wait(spawn, make):
     q = make()
-    process = start_script(
+    process = spawn(
         """
         with Queue(sys.argv[1]) as q:
             print(q.get(timeout=100))
@@ -492,14 +491,14 @@ def test_stopping_and_continuing_a_process_does_not_end_its_wait(
             return file.read().rpartition(")")[2].split()[0]
 
     for _ in range(3):
-        processes_asleep(process)
+        process.until_asleep()
         process.send_signal(signal.SIGSTOP)
         until(lambda: state() == "T")
         process.send_signal(signal.SIGCONT)
         until(lambda: state() != "T")
-    processes_asleep(process)
+    process.until_asleep()
     q.put("there")
-    assert finish(process) == "there\n"
+    assert process.finish() == "there"
 
 
 def test_a_signal_does_not_turn_a_ready_call_into_an_interruption(q, handle):

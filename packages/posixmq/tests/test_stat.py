@@ -9,6 +9,7 @@ import time
 import pytest
 
 import posixmq
+from harness.measure import growth
 from posixmq import QueueError
 
 
@@ -139,7 +140,7 @@ def test_stat_while_others_close_ends_in_an_answer_or_an_error(make):
         assert wrong == []
 
 
-def test_looking_asking_and_pickling_leave_nothing_behind(q, growth):
+def test_looking_asking_and_pickling_leave_nothing_behind(q):
     def work(times):
         for _ in range(times):
             q.stat()

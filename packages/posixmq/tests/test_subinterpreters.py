@@ -6,6 +6,9 @@ import sys
 import pytest
 
 import posixmq
+from harness.calls import Call
+from harness.process import descriptors
+from harness.tasks import is_asleep, until
 
 if sys.version_info >= (3, 13):
     import _interpreters as interpreters
@@ -37,11 +40,11 @@ def run_alone(code):
 
 
 @pytest.fixture
-def run_all(background):
+def run_all():
     """Run pieces of code at once, each in a thread and an interpreter of its own."""
 
     def run_all(*codes):
-        for call in [background(run_alone, code) for code in codes]:
+        for call in [Call(run_alone, code) for code in codes]:
             call.result()
 
     return run_all
@@ -126,12 +129,12 @@ with posixmq.Queue(name) as q:
     run_all(code, code, code)
 
 
-def test_close_wakes_waiting_threads_of_its_interpreter(run_all, make, until, asleep):
+def test_close_wakes_waiting_threads_of_its_interpreter(run_all, make):
     q = make()
     run_all(
         SETUP.format(q.name, "")
         + inspect.getsource(until)
-        + inspect.getsource(asleep)
+        + inspect.getsource(is_asleep)
         + """
 import threading
 
@@ -150,7 +153,7 @@ threads = [threading.Thread(target=wait, args=(t,)) for t in (None, 100)]
 for thread in threads:
     thread.start()
 for thread in threads:
-    wait_until(lambda: sleeps_in_queue(f"/proc/self/task/{thread.native_id}"))
+    until_asleep(task_of(thread))
 q.close()
 for thread in threads:
     thread.join(60)
@@ -160,7 +163,7 @@ assert seen == [posixmq.QueueError.INVALID_DESCRIPTOR] * 2
     )
 
 
-def test_an_interpreter_that_ends_closes_its_queues(make, name, descriptors):
+def test_an_interpreter_that_ends_closes_its_queues(make, name):
     make(name)
     number = create()
     run_in(
@@ -202,9 +205,9 @@ with posixmq.Queue(name) as q:
         assert q.get(timeout=1) == "still"
 
 
-def test_the_main_interpreter_and_another_share_the_work(make, background):
+def test_the_main_interpreter_and_another_share_the_work(make):
     q, results = make(), make()
-    worker = background(
+    worker = Call(
         run_alone,
         SETUP.format(q.name, results.name)
         + """

@@ -12,6 +12,7 @@ import zlib
 
 import pytest
 
+from harness.calls import Call
 from posixmq import QueueError, RawSerializer
 
 MESSAGES = int(os.environ.get("POSIXMQ_TEST_MESSAGES", "12000"))
@@ -43,7 +44,7 @@ def verify(received, producers, count):
 
 
 @pytest.mark.parametrize("spin_us", [None, 0], ids=["spin", "no spin"])
-def test_eight_threads_share_one_object(make, background, spin_us):
+def test_eight_threads_share_one_object(make, spin_us):
     q = make(maxsize=3, serializer=RawSerializer, spin_us=spin_us)
     count = MESSAGES // 8
 
@@ -57,8 +58,8 @@ def test_eight_threads_share_one_object(make, background, spin_us):
             got.append(check(data))
         return got
 
-    consumers = [background(consume) for _ in range(4)]
-    producers = [background(produce, producer) for producer in range(4)]
+    consumers = [Call(consume) for _ in range(4)]
+    producers = [Call(produce, producer) for producer in range(4)]
     for producer in producers:
         producer.result(100)
     for _ in consumers:
@@ -66,7 +67,7 @@ def test_eight_threads_share_one_object(make, background, spin_us):
     verify([consumer.result() for consumer in consumers], 4, count)
 
 
-def test_eight_threads_of_every_kind_of_call_share_one_object(make, background):
+def test_eight_threads_of_every_kind_of_call_share_one_object(make):
     """Waiting, timed and impatient calls, large and small, with and without priority."""
     q = make(maxsize=3, maxmsgsize=1024)
     count = MESSAGES // 48
@@ -94,8 +95,8 @@ def test_eight_threads_of_every_kind_of_call_share_one_object(make, background):
                 pass
         return got
 
-    consumers = [background(consume, turn) for turn in range(4)]
-    producers = [background(produce, producer) for producer in range(4)]
+    consumers = [Call(consume, turn) for turn in range(4)]
+    producers = [Call(produce, producer) for producer in range(4)]
     for producer in producers:
         producer.result(100)
     while not q.empty():
@@ -144,22 +145,20 @@ q.close()
 """
 
 
-def test_two_processes_of_four_threads_lose_nothing(make, start_script, finish):
+def test_two_processes_of_four_threads_lose_nothing(make, spawn):
     q = make(maxsize=10, maxmsgsize=64, serializer=RawSerializer)
     count = MESSAGES // 4
-    processes = [start_script(WORKER, q.name, first, count) for first in (0, 2)]
+    processes = [spawn(WORKER, q.name, first, count) for first in (0, 2)]
     for process in processes:
-        assert process.stdout.readline() == "produced\n"
+        assert process.line() == "produced"
     for _ in range(4):
         q.put(b"")
-    received = [got for process in processes for got in json.loads(finish(process))]
+    received = [got for process in processes for got in json.loads(process.finish())]
     verify(received, 4, count)
     assert q.empty()
 
 
-def test_a_killed_process_leaves_the_others_at_work(
-    make, start_script, finish, processes_asleep, until
-):
+def test_a_killed_process_leaves_the_others_at_work(make, spawn):
     """SIGKILL amid a wait: the next message goes to somebody who is alive."""
     q, results = make(maxsize=10, maxmsgsize=64), make(maxsize=10, maxmsgsize=64)
     code = """
@@ -167,8 +166,9 @@ def test_a_killed_process_leaves_the_others_at_work(
             while (item := q.get()) is not None:
                 results.put((os.getpid(), item))
     """
-    workers = [start_script(code, q.name, results.name) for _ in range(3)]
-    processes_asleep(*workers)
+    workers = [spawn(code, q.name, results.name) for _ in range(3)]
+    for worker in workers:
+        worker.until_asleep()
     workers[0].kill()
     workers[0].wait()
     for number in range(20):
@@ -179,12 +179,12 @@ def test_a_killed_process_leaves_the_others_at_work(
     for _ in workers[1:]:
         q.put(None)
     for worker in workers[1:]:
-        finish(worker)
+        worker.finish()
 
 
-def test_a_process_killed_while_it_sends_leaves_the_queue_usable(make, start_script, until):
+def test_a_process_killed_while_it_sends_leaves_the_queue_usable(make, spawn):
     q = make(maxsize=2, maxmsgsize=64)
-    sender = start_script(
+    sender = spawn(
         """
         with Queue(sys.argv[1]) as q:
             for number in range(10**9):
@@ -202,9 +202,9 @@ def test_a_process_killed_while_it_sends_leaves_the_queue_usable(make, start_scr
     assert q.get() == "usable"
 
 
-def test_threads_may_look_at_a_queue_while_others_use_and_close_it(unique, make, background):
+def test_threads_may_look_at_a_queue_while_others_use_and_close_it(fresh, make):
     for _ in range(10):
-        q = make(unique())
+        q = make(fresh())
 
         def look(q=q):
             while True:
@@ -215,7 +215,7 @@ def test_threads_may_look_at_a_queue_while_others_use_and_close_it(unique, make,
                 q.put(1)
                 q.get()
 
-        calls = [background(look), background(look), background(use)]
+        calls = [Call(look), Call(look), Call(use)]
         q.close()
         for call in calls:
             error = call.failure()
@@ -224,9 +224,9 @@ def test_threads_may_look_at_a_queue_while_others_use_and_close_it(unique, make,
 
 
 @pytest.mark.slow
-def test_threads_come_and_go(make, background):
+def test_threads_come_and_go(make):
     q = make()
     for number in range(300):
-        getter = background(q.get, timeout=60)
+        getter = Call(q.get, timeout=60)
         q.put(number)
         assert getter.result() == number

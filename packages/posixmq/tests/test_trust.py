@@ -14,6 +14,8 @@ import types
 import pytest
 
 import posixmq
+from harness.calls import Call
+from harness.process import descriptors
 from posixmq import PickleSerializer, Queue, QueueError, RawSerializer
 
 ONLY_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give queues away")
@@ -166,7 +168,7 @@ def test_trust_goes_by_truth(shared, make):
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666], ids=oct)
-def test_a_refused_queue_is_not_created(name, descriptors, mode):
+def test_a_refused_queue_is_not_created(name, mode):
     before = len(descriptors())
     words = refused(Queue, name, mode=mode)
     assert oct(mode) in words
@@ -176,7 +178,7 @@ def test_a_refused_queue_is_not_created(name, descriptors, mode):
     assert caught.value.errno == QueueError.DOES_NOT_EXIST
 
 
-def test_a_refused_queue_that_was_there_stays_with_its_messages(shared, name, descriptors):
+def test_a_refused_queue_that_was_there_stays_with_its_messages(shared, name):
     q = shared(0o666)
     q.put("kept")
     before = len(descriptors())
@@ -217,9 +219,7 @@ def test_a_crafted_pickle_does_not_run(shared, make, name, tmp_path):
 @pytest.mark.parametrize(
     "error", [ZeroDivisionError("of its own"), KeyboardInterrupt()], ids=["error", "interrupt"]
 )
-def test_what_the_serializer_raises_when_it_is_asked_passes_and_creates_nothing(
-    name, descriptors, error
-):
+def test_what_the_serializer_raises_when_it_is_asked_passes_and_creates_nothing(name, error):
     class Evil(Own):
         @property
         def runs_code(self):
@@ -309,22 +309,22 @@ for me, owner, mode in itertools.product((ME, ROOT), (ME, OTHER, ROOT), MODES):
     os.seteuid(0)
     q.unlink()
     q.close()
-assert own_descriptors(name) == []
+assert descriptors(name) == []
 assert not wrong, wrong[:5]
 print(tried)
 """
 
 
 @ONLY_ROOT
-def test_every_combination_of_owner_mode_serializer_and_right(run_script, name):
-    assert int(run_script(EVERYTHING, name)) == 2 * 3 * 7 * 6 * 3 * 2 * 2
+def test_every_combination_of_owner_mode_serializer_and_right(spawn, name):
+    assert int(spawn(EVERYTHING, name).finish()) == 2 * 3 * 7 * 6 * 3 * 2 * 2
 
 
 @ONLY_ROOT
-def test_another_users_crafted_pickle_does_not_run(run_script, name, tmp_path):
+def test_another_users_crafted_pickle_does_not_run(spawn, name, tmp_path):
     """The classic: a program of root's reads from a queue that anybody could create first."""
     target = tmp_path / "made by the message"
-    run_script(
+    spawn(
         """
         name, target = sys.argv[1], sys.argv[2]
         pid = os.fork()
@@ -352,7 +352,7 @@ def test_another_users_crafted_pickle_does_not_run(run_script, name, tmp_path):
         """,
         name,
         target,
-    )
+    ).finish()
     assert not target.exists()
 
 
@@ -410,11 +410,11 @@ def test_raw_sends_numpy_arrays_without_a_copy(make, shape, batch):
 
 
 @BATCH
-def test_raw_holds_the_buffer_while_it_waits_and_no_longer(make, background, batch):
+def test_raw_holds_the_buffer_while_it_waits_and_no_longer(make, batch):
     q = make(maxsize=1, serializer=RawSerializer)
     q.put(b"first")
     buffer = bytearray(b"second")
-    waiting = background(q.put_many if batch else q.put, [buffer] if batch else buffer)
+    waiting = Call(q.put_many if batch else q.put, [buffer] if batch else buffer)
     waiting.until_asleep()
     with pytest.raises(BufferError):
         buffer.extend(b"while it is in use")

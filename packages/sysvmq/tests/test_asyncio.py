@@ -15,6 +15,7 @@ import time
 import pytest
 
 import sysvmq
+from harness.measure import in_time, times_out
 from sysvmq import QueueError
 from sysvmq.asyncio import Queue
 
@@ -389,7 +390,7 @@ def test_who_waits_to_put_is_served_in_order(run, aq):
     run(main())
 
 
-def test_timeouts_are_never_early(run, aq, times_out):
+def test_timeouts_are_never_early(run, aq):
     for call in (aq.get, aq.receive, aq.get_many):
         times_out(0.05, lambda call=call: run(call(timeout=0.05)), late=1)
     for _ in range(4):
@@ -408,7 +409,7 @@ def test_a_timeout_lets_the_next_in_line_go_on(run, aq):
     run(main())
 
 
-def test_waiting_costs_no_cpu(run, aq, in_time):
+def test_waiting_costs_no_cpu(run, aq):
     def cost():
         used = resource.getrusage(resource.RUSAGE_SELF)
         return time.process_time() + (used.ru_nvcsw + used.ru_nivcsw) / 1000
@@ -954,9 +955,9 @@ def test_closing_wakes_the_tasks_of_all_loops(run, aq):
     assert [error.errno for error in errors] == [QueueError.INVALID_DESCRIPTOR] * 6
 
 
-def test_closing_in_the_loop_wakes_both_sides(run, fresh_key):
+def test_closing_in_the_loop_wakes_both_sides(run, fresh):
     async def main():
-        q = Queue(fresh_key(), 128, serializer=Padded)
+        q = Queue(fresh(), 128, serializer=Padded)
         reader = await waiting(q.get())
         q.close()
         assert (await failure(reader)).errno == QueueError.INVALID_DESCRIPTOR
@@ -972,8 +973,8 @@ def test_closing_in_the_loop_wakes_both_sides(run, fresh_key):
     run(main())
 
 
-def test_between_processes(run, key, fresh_key, spawn):
-    other = fresh_key()
+def test_between_processes(run, key, fresh, spawn):
+    other = fresh()
     echo = spawn(
         """
         import asyncio
@@ -1018,7 +1019,7 @@ def test_waiting_tasks_do_not_hold_up_the_end(spawn, key):
         def other():
             asyncio.run(q.get())
         threading.Thread(target=other, daemon=True).start()
-        wait_until(lambda: q._watch._selection)
+        until(lambda: q._watch._selection)
         time.sleep(0.05)
         """,
         key,
@@ -1042,7 +1043,8 @@ def test_after_fork_the_child_waits_for_itself(key, spawn):
         if child == 0:
             assert asyncio.run(q.get(timeout=200)) == "for the child"
             os._exit(0)
-        wait_until(lambda: any(is_blocked(tid, child) for tid in os.listdir(f"/proc/{child}/task")))
+        threads = f"/proc/{child}/task"
+        until(lambda: any(is_asleep(f"{threads}/{tid}") for tid in os.listdir(threads)))
         q.put_nowait("for the child")
         assert os.waitpid(child, 0)[1] == 0
         """,
@@ -1085,10 +1087,11 @@ def test_after_fork_the_child_may_go_on_with_the_loop(key, spawn):
             os._exit(0)
         over.set()
         def wait_for_the_child():
-            wait_until(lambda: any(is_blocked(t, child) for t in os.listdir(f"/proc/{child}/task")))
+            threads = f"/proc/{child}/task"
+            until(lambda: any(is_asleep(f"{threads}/{tid}") for tid in os.listdir(threads)))
         wait_for_the_child()
         q.put_nowait(1)
-        wait_until(q.empty)
+        until(q.empty)
         wait_for_the_child()
         q.put_nowait(2, 2)
         assert os.waitpid(child, 0)[1] == 0

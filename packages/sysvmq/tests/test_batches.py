@@ -15,6 +15,10 @@ from queue import Empty, Full
 
 import pytest
 
+from harness.calls import Call
+from harness.measure import growth, in_time, times_out
+from harness.tasks import until
+from kind import kernel_limit, remove_id
 from sysvmq import DecodeError, Queue, QueueError, RawSerializer
 
 MESSAGES = int(os.environ.get("SYSVMQ_TEST_MESSAGES", "12000"))
@@ -134,14 +138,14 @@ def test_get_many_takes_any_type_but_one(types):
     assert types.get_many(msg_type=5, exclude=True) == ["1 of 3", "5 of 3"]
 
 
-def test_get_many_waits_for_its_types_alone(types, thread):
-    one = thread(types.get_many, msg_type=7).wait_blocked()
+def test_get_many_waits_for_its_types_alone(types):
+    one = Call(types.get_many, msg_type=7).until_asleep()
     types.put("for it", msg_type=7)
     assert one.result() == ["for it"]
     types.get_many(msg_type=5, exclude=True)
-    other = thread(types.get_many, msg_type=5, exclude=True).wait_blocked()
+    other = Call(types.get_many, msg_type=5, exclude=True).until_asleep()
     types.put("not for it", msg_type=5)
-    other.wait_blocked()
+    other.until_asleep()
     types.put("for it", msg_type=LONG_MAX)
     assert other.result() == ["for it"]
 
@@ -178,9 +182,9 @@ def test_messages_of_no_bytes_count(raw, empty):
     assert raw.get_many() == [b""] * 50
 
 
-def test_the_longest_messages_that_are_allowed_go_in_a_batch(raw, limit):
-    size = limit("msgmax")
-    items = [bytes([number]) * size for number in range(limit("msgmnb") // size)]
+def test_the_longest_messages_that_are_allowed_go_in_a_batch(raw):
+    size = kernel_limit("msgmax")
+    items = [bytes([number]) * size for number in range(kernel_limit("msgmnb") // size)]
     assert raw.put_many(items) == len(items)
     assert raw.get_many() == items
 
@@ -216,9 +220,9 @@ def test_a_batch_may_hold_one_object_many_times(raw):
     assert raw.get_many() == [b"again"] * 4
 
 
-def test_raw_holds_the_buffers_of_a_batch_while_it_waits_and_no_longer(full, thread):
+def test_raw_holds_the_buffers_of_a_batch_while_it_waits_and_no_longer(full):
     buffers = [bytearray(b"second"), bytearray(b"third")]
-    waiting = thread(full.put_many, buffers).wait_blocked()
+    waiting = Call(full.put_many, buffers).until_asleep()
     for buffer in buffers:
         with pytest.raises(BufferError):
             buffer.append(0)
@@ -315,11 +319,11 @@ def ample(make):
     return ample
 
 
-def test_a_batch_that_never_blocks_sees_that_its_queue_is_detached(ample, make, thread, until):
+def test_a_batch_that_never_blocks_sees_that_its_queue_is_detached(ample, make):
     def is_caught():
         q, items = ample()
         other = make(q.key, serializer=RawSerializer)
-        writer = thread(outcome, lambda: q.put_many(items))
+        writer = Call(outcome, lambda: q.put_many(items))
         until(lambda: other.stat().last_put_pid)
         q.detach()
         count, error = writer.result()
@@ -334,7 +338,7 @@ def test_a_batch_that_never_blocks_sees_that_its_queue_is_detached(ample, make, 
 
 
 @pytest.mark.parametrize("in_thread", [False, True], ids=["main", "thread"])
-def test_a_batch_that_never_blocks_sees_that_its_time_is_over(ample, thread, in_thread):
+def test_a_batch_that_never_blocks_sees_that_its_time_is_over(ample, in_thread):
     def put():
         started = time.monotonic()
         count = q.put_many(items, timeout=0.0001)
@@ -342,10 +346,10 @@ def test_a_batch_that_never_blocks_sees_that_its_time_is_over(ample, thread, in_
         return count
 
     q, items = ample()
-    assert 0 < (thread(put).result() if in_thread else put()) < len(items)
+    assert 0 < (Call(put).result() if in_thread else put()) < len(items)
 
 
-def test_a_handler_runs_amid_a_batch_that_never_blocks_for_long(ample, handler, thread, until):
+def test_a_handler_runs_amid_a_batch_that_never_blocks_for_long(ample, handler):
     main = threading.main_thread().ident
     handler(signal.SIGUSR1, lambda *_: 1 / 0)
 
@@ -356,7 +360,7 @@ def test_a_handler_runs_amid_a_batch_that_never_blocks_for_long(ample, handler, 
     def is_interrupted():
         q, items = ample()
         try:
-            interrupting = thread(interrupt, q)
+            interrupting = Call(interrupt, q)
             q.put_many(items)
             interrupting.result()
             pytest.fail("no handler ran, neither amid the batch nor after it")
@@ -419,8 +423,8 @@ def test_more_than_there_are_may_be_asked_for(q, most):
         q.get_many(most, block=False)
 
 
-def test_as_many_as_there_are_come_at_once(raw, limit):
-    total = limit("msgmnb")
+def test_as_many_as_there_are_come_at_once(raw):
+    total = kernel_limit("msgmnb")
     assert raw.put_many([b"x"] * total) == total
     assert len(raw.get_many()) == total
 
@@ -458,14 +462,14 @@ def test_get_many_without_waiting(q):
 
 
 @pytest.mark.parametrize("timeout", [None, 60])
-def test_get_many_waits_for_the_first_alone(q, thread, timeout):
-    waiting = thread(q.get_many, timeout=timeout).wait_blocked()
+def test_get_many_waits_for_the_first_alone(q, timeout):
+    waiting = Call(q.get_many, timeout=timeout).until_asleep()
     q.put("only one")
     assert waiting.result() == ["only one"]
 
 
 @pytest.mark.parametrize("timeout", [0.05, 0.2])
-def test_batches_time_out_and_never_early(q, full, times_out, timeout):
+def test_batches_time_out_and_never_early(q, full, timeout):
     times_out(timeout, lambda: q.get_many(timeout=timeout))
     error = times_out(timeout, lambda: full.put_many([b"x", b"y"], timeout=timeout))
     assert error.count == 0
@@ -473,7 +477,7 @@ def test_batches_time_out_and_never_early(q, full, times_out, timeout):
 
 
 @pytest.mark.parametrize("in_thread", [False, True], ids=["main", "thread"])
-def test_a_timeout_in_the_middle_counts_what_went(small, thread, in_time, in_thread):
+def test_a_timeout_in_the_middle_counts_what_went(small, in_thread):
     q = small(3)
 
     def put():
@@ -482,7 +486,7 @@ def test_a_timeout_in_the_middle_counts_what_went(small, thread, in_time, in_thr
         return count, time.monotonic() - started
 
     def attempt():
-        count, waited = thread(put).result() if in_thread else put()
+        count, waited = Call(put).result() if in_thread else put()
         assert count == 3
         assert drain(q) == letters(3)
         assert waited >= 0.3
@@ -492,7 +496,7 @@ def test_a_timeout_in_the_middle_counts_what_went(small, thread, in_time, in_thr
 
 
 @pytest.mark.parametrize("in_thread", [False, True], ids=["main", "thread"])
-def test_the_timeout_is_one_for_the_whole_batch(small, thread, in_time, in_thread):
+def test_the_timeout_is_one_for_the_whole_batch(small, in_thread):
     """Each message comes off in time, and all together do not: they would take 50 s."""
     q = small(1)
 
@@ -509,9 +513,9 @@ def test_the_timeout_is_one_for_the_whole_batch(small, thread, in_time, in_threa
                 with contextlib.suppress(Empty):
                     got.append(q.get_nowait())
 
-        reader = thread(read)
+        reader = Call(read)
         try:
-            count, waited = thread(put).result() if in_thread else put()
+            count, waited = Call(put).result() if in_thread else put()
         finally:
             done.set()
         reader.result()
@@ -523,7 +527,7 @@ def test_the_timeout_is_one_for_the_whole_batch(small, thread, in_time, in_threa
 
 
 @pytest.mark.parametrize("in_thread", [False, True], ids=["main", "thread"])
-def test_a_batch_larger_than_the_queue_goes_whole_however_slow_the_reader(small, thread, in_thread):
+def test_a_batch_larger_than_the_queue_goes_whole_however_slow_the_reader(small, in_thread):
     """From the main thread, too, which wakes between the messages to look for signals."""
     q = small(2)
 
@@ -534,16 +538,16 @@ def test_a_batch_larger_than_the_queue_goes_whole_however_slow_the_reader(small,
             got.append(q.get(timeout=60))
         return got
 
-    reader = thread(read)
-    count = thread(q.put_many, letters(12)).result() if in_thread else q.put_many(letters(12))
+    reader = Call(read)
+    count = Call(q.put_many, letters(12)).result() if in_thread else q.put_many(letters(12))
     assert count == 12
     assert reader.result() == letters(12)
 
 
-def test_a_batch_of_all_lengths_goes_through_a_queue_that_holds_one_of_the_longest(make, thread):
+def test_a_batch_of_all_lengths_goes_through_a_queue_that_holds_one_of_the_longest(make):
     q = make(max_bytes=100, serializer=RawSerializer)
     items = [bytes([number]) * (number * 37 % 101) for number in range(200)]
-    writer = thread(q.put_many, items)
+    writer = Call(q.put_many, items)
     got = []
     while len(got) < len(items):
         got += q.get_many(timeout=60)
@@ -567,32 +571,32 @@ def test_the_length_is_looked_at_before_the_first_goes(small):
         assert q.empty()
 
 
-def test_the_system_s_longest_message_is_looked_at_before_the_first_goes(raw, limit):
+def test_the_system_s_longest_message_is_looked_at_before_the_first_goes(raw):
     with pytest.raises(QueueError, match=r"kernel\.msgmax") as caught:
-        raw.put_many([b"a", bytes(limit("msgmax") + 1)])
+        raw.put_many([b"a", bytes(kernel_limit("msgmax") + 1)])
     assert (caught.value.errno, caught.value.count) == (QueueError.TOO_BIG_MESSAGE, 0)
     assert raw.empty()
 
 
 @pytest.mark.parametrize("timeout", [None, 60])
 def test_a_queue_that_gets_too_small_amid_a_batch_counts_what_went(
-    small, handler, when_blocked, timeout
+    small, handler, when_asleep, timeout
 ):
     """max_bytes may change between any two system calls."""
     q = small(8, on_signal="retry")
     handler(signal.SIGUSR1, lambda *_: q.set(max_bytes=3))
-    poke(when_blocked)
+    poke(when_asleep)
     items = [b"aaaa", b"bbbb", b"cccc", b"dd"]
     count, error = outcome(lambda: q.put_many(items, timeout=timeout))
     assert (error.errno, count) == (QueueError.TOO_BIG_MESSAGE, 2)
     assert q.get_many() == items[:2]
 
 
-def test_a_queue_that_got_too_small_is_told_from_a_full_one_when_time_is_over(small, thread):
+def test_a_queue_that_got_too_small_is_told_from_a_full_one_when_time_is_over(small):
     for timeout in (0.3, 3, 30):  # it must shrink in time
         q, over = small(8), time.monotonic() + timeout
         items = [b"aaaa", b"bbbb", b"cccc"]
-        writer = thread(outcome, lambda q=q, t=timeout: q.put_many(items, timeout=t))
+        writer = Call(outcome, lambda q=q, t=timeout: q.put_many(items, timeout=t))
         while q.qsize() < 2 and time.monotonic() < over:
             time.sleep(0.001)
         q.set(max_bytes=3)
@@ -607,18 +611,18 @@ def test_a_queue_that_got_too_small_is_told_from_a_full_one_when_time_is_over(sm
 
 
 @pytest.mark.parametrize("timeout", [None, 60])
-def test_a_queue_that_grows_lets_a_waiting_batch_go_on(small, thread, timeout):
+def test_a_queue_that_grows_lets_a_waiting_batch_go_on(small, timeout):
     q = small(2)
-    writer = thread(q.put_many, letters(6), timeout=timeout).wait_blocked()
+    writer = Call(q.put_many, letters(6), timeout=timeout).until_asleep()
     q.set(max_bytes=6)
     assert writer.result() == 6
     assert q.get_many() == letters(6)
 
 
 @pytest.mark.parametrize("timeout", [None, 60])
-def test_detach_in_the_middle_of_a_batch_counts_what_went(small, key, thread, timeout):
+def test_detach_in_the_middle_of_a_batch_counts_what_went(small, key, timeout):
     q, other = small(3, key), small(3, key)
-    writer = thread(outcome, lambda: q.put_many(letters(10), timeout=timeout)).wait_blocked()
+    writer = Call(outcome, lambda: q.put_many(letters(10), timeout=timeout)).until_asleep()
     assert other.get() == b"a"
     q.detach()
     count, error = writer.result()
@@ -629,46 +633,44 @@ def test_detach_in_the_middle_of_a_batch_counts_what_went(small, key, thread, ti
 
 @pytest.mark.parametrize("role", ["thread", "process"])
 @pytest.mark.parametrize("timeout", [None, 60])
-def test_removal_in_the_middle_of_a_batch_counts_what_went(
-    small, key, thread, spawn, remove, until, role, timeout
-):
+def test_removal_in_the_middle_of_a_batch_counts_what_went(small, key, spawn, role, timeout):
     """By another process, or by a thread that goes round the object."""
     q = small(3, key)
-    writer = thread(outcome, lambda: q.put_many(letters(10), timeout=timeout)).wait_blocked()
+    writer = Call(outcome, lambda: q.put_many(letters(10), timeout=timeout)).until_asleep()
     assert [q.get(), q.get()] == letters(2)
     until(lambda: q.qsize() == 3)
-    writer.wait_blocked()
+    writer.until_asleep()
     if role == "process":
         spawn("Queue(int(args[0]), create=False).close()", key).finish()
     else:
-        remove(q.id)
+        remove_id(q.id)
     count, error = writer.result()
     assert error.errno == QueueError.INVALID_DESCRIPTOR
     assert "has been removed" in error.msg
     assert count == 5
 
 
-def test_removal_before_a_batch_sends_none(q, remove):
-    remove(q.id)
+def test_removal_before_a_batch_sends_none(q):
+    remove_id(q.id)
     with pytest.raises(QueueError, match="has been removed") as caught:
         q.put_many("ab")
     assert (caught.value.errno, caught.value.count) == (QueueError.INVALID_DESCRIPTOR, 0)
 
 
 @pytest.mark.parametrize("options", [{}, {"block": False}, {"timeout": 60}], ids=str)
-def test_removal_before_get_many_is_told(q, remove, options):
+def test_removal_before_get_many_is_told(q, options):
     q.put("lost")
-    remove(q.id)
+    remove_id(q.id)
     with pytest.raises(QueueError, match="has been removed") as caught:
         q.get_many(**options)
     assert caught.value.errno == QueueError.INVALID_DESCRIPTOR
 
 
-def test_detach_at_any_moment_of_a_batch_loses_nothing(small, fresh_key, thread):
+def test_detach_at_any_moment_of_a_batch_loses_nothing(small, fresh):
     for number in range(60):
-        key = fresh_key()
+        key = fresh()
         q, other = small(2, key), small(2, key)
-        writer = thread(outcome, lambda q=q: q.put_many(letters(50), timeout=60))
+        writer = Call(outcome, lambda q=q: q.put_many(letters(50), timeout=60))
         got = [other.get(timeout=60) for _ in range(number % 7)]
         q.detach()
         count, error = writer.result()
@@ -677,9 +679,9 @@ def test_detach_at_any_moment_of_a_batch_loses_nothing(small, fresh_key, thread)
         other.close()
 
 
-def test_detach_at_any_moment_of_get_many_loses_nothing(small, fresh_key, thread):
+def test_detach_at_any_moment_of_get_many_loses_nothing(small, fresh):
     for number in range(60):
-        key = fresh_key()
+        key = fresh()
         q, other = small(4, key), small(4, key)
 
         def get_all(q=q):
@@ -689,7 +691,7 @@ def test_detach_at_any_moment_of_get_many_loses_nothing(small, fresh_key, thread
                     got += q.get_many()
             return got
 
-        getter = thread(get_all)
+        getter = Call(get_all)
         total = number % 4 + 1
         other.put_many(letters(total))
         q.detach()
@@ -698,10 +700,10 @@ def test_detach_at_any_moment_of_get_many_loses_nothing(small, fresh_key, thread
 
 
 @pytest.mark.parametrize("end", ["close", "detach", "removed"])
-def test_the_end_of_the_queue_ends_a_waiting_get_many(q, thread, remove, end):
-    getter = thread(q.get_many).wait_blocked()
+def test_the_end_of_the_queue_ends_a_waiting_get_many(q, end):
+    getter = Call(q.get_many).until_asleep()
     if end == "removed":
-        remove(q.id)
+        remove_id(q.id)
     else:
         getattr(q, end)()
     assert getter.outcome().errno == QueueError.INVALID_DESCRIPTOR
@@ -798,7 +800,7 @@ def test_bad_arguments_of_batches_are_refused_and_change_nothing(q, call, error)
 # -------------------------------------------------------------------------------- signals
 
 
-def poke(when_blocked, then=None):
+def poke(when_asleep, then=None):
     """Send the main thread a signal once it is blocked, then do something."""
     main = threading.main_thread().ident
 
@@ -806,16 +808,16 @@ def poke(when_blocked, then=None):
         signal.pthread_kill(main, signal.SIGUSR1)
         return then and then()
 
-    return when_blocked(act)
+    return when_asleep(act)
 
 
 @pytest.mark.parametrize("timeout", [None, 60])
 def test_a_signal_in_the_middle_interrupts_and_counts_what_went(
-    small, handler, when_blocked, timeout
+    small, handler, when_asleep, timeout
 ):
     q, calls = small(3), []
     handler(signal.SIGUSR1, lambda *_: calls.append(1))
-    poke(when_blocked)
+    poke(when_asleep)
     count, error = outcome(lambda: q.put_many(letters(10), timeout=timeout))
     assert error.errno == QueueError.INTERRUPTED
     assert calls == [1]
@@ -823,17 +825,17 @@ def test_a_signal_in_the_middle_interrupts_and_counts_what_went(
     assert drain(q) == letters(3)
 
 
-def test_what_a_handler_raises_in_the_middle_counts_what_went(small, handler, when_blocked):
+def test_what_a_handler_raises_in_the_middle_counts_what_went(small, handler, when_asleep):
     q = small(3)
     handler(signal.SIGUSR1, lambda *_: 1 / 0)
-    poke(when_blocked)
+    poke(when_asleep)
     count, error = outcome(lambda: q.put_many(letters(10)))
     assert type(error) is ZeroDivisionError
     assert count == 3
     assert drain(q) == letters(3)
 
 
-def test_retry_goes_on_with_the_batch(small, handler, when_blocked, until):
+def test_retry_goes_on_with_the_batch(small, handler, when_asleep):
     q, calls, got = small(3, on_signal="retry"), [], []
     handler(signal.SIGUSR1, lambda *_: calls.append(1))
 
@@ -842,15 +844,15 @@ def test_retry_goes_on_with_the_batch(small, handler, when_blocked, until):
         while len(got) < 10:
             got.append(q.get(timeout=60))
 
-    reader = poke(when_blocked, read)
+    reader = poke(when_asleep, read)
     assert q.put_many(letters(10)) == 10
     reader.result()
     assert got == letters(10)
 
 
-def test_a_signal_interrupts_a_waiting_get_many(q, handler, when_blocked):
+def test_a_signal_interrupts_a_waiting_get_many(q, handler, when_asleep):
     handler(signal.SIGUSR1, lambda *_: None)
-    poke(when_blocked)
+    poke(when_asleep)
     with pytest.raises(QueueError) as caught:
         q.get_many()
     assert caught.value.errno == QueueError.INTERRUPTED
@@ -859,7 +861,7 @@ def test_a_signal_interrupts_a_waiting_get_many(q, handler, when_blocked):
 
 
 @pytest.mark.parametrize("on_signal", ["raise", "retry"])
-def test_a_storm_of_signals_loses_nothing_of_batches(make, handler, thread, on_signal):
+def test_a_storm_of_signals_loses_nothing_of_batches(make, handler, on_signal):
     ask, answer = (make(max_bytes=20, on_signal=on_signal) for _ in range(2))
     total, got, calls = 2000, [], []
 
@@ -871,7 +873,7 @@ def test_a_storm_of_signals_loses_nothing_of_batches(make, handler, thread, on_s
             passed += len(items)
 
     handler(signal.SIGALRM, lambda *_: calls.append(1))
-    mirroring = thread(mirror)
+    mirroring = Call(mirror)
     signal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)
     sent = 0
     try:
@@ -1039,17 +1041,17 @@ def test_a_refusal_at_the_limit_of_recursion_loses_nothing(make, left):
 # --------------------------------------------------------------------------- many at once
 
 
-def test_a_batch_waits_without_the_gil(small, make, thread):
+def test_a_batch_waits_without_the_gil(small, make):
     q = small(1)
-    writer = thread(q.put_many, letters(3)).wait_blocked()
-    reader = thread(make().get_many).wait_blocked()
+    writer = Call(q.put_many, letters(3)).until_asleep()
+    reader = Call(make().get_many).until_asleep()
     assert sum(1 for _ in range(100_000)) == 100_000  # it would stand still otherwise
     assert [q.get(), q.get(), q.get()] == letters(3)
     assert writer.result() == 3
     assert reader.is_alive()
 
 
-def test_a_large_batch_goes_through_a_small_queue_to_another_process(make, spawn, thread):
+def test_a_large_batch_goes_through_a_small_queue_to_another_process(make, spawn):
     q, back = make(max_bytes=100), make(max_bytes=100)
     code = """\
 q, back = (Queue(int(key)) for key in args)
@@ -1067,7 +1069,7 @@ while passed < 5000:
             result.extend(back.get_many(timeout=60))
         return result
 
-    collector = thread(collect)
+    collector = Call(collect)
     assert q.put_many(range(5000)) == 5000
     child.finish()
     assert collector.result() == list(range(5000))
@@ -1125,12 +1127,12 @@ def test_two_processes_of_four_threads_exchange_batches_and_lose_nothing(make, s
     assert sorted(everything) == [(who, n) for who in range(4) for n in range(count)]
 
 
-def test_batches_leak_nothing(make, growth):
+def test_batches_leak_nothing(make):
     q = make(max_bytes=64, serializer=Picky)
     unfit = [[b"a", 5], [b"x" * 65], [bytearray(b"a"), "x" * 65]]
 
-    def work():
-        for _ in range(300):
+    def work(times):
+        for _ in range(times):
             q.put_many([b"a", b"bad", bytearray(b"c")], msg_type=1000)
             with contextlib.suppress(DecodeError):
                 q.get_many()
@@ -1145,7 +1147,8 @@ def test_batches_leak_nothing(make, growth):
                 with contextlib.suppress(QueueError, TypeError):
                     call()
 
-    assert growth(work) < 100
+    blocks, _ = growth(work, 300)
+    assert blocks < 100
 
 
 def test_what_the_serializer_raises_keeps_its_context(key):

@@ -6,6 +6,9 @@ import time
 
 import pytest
 
+from harness.calls import Call
+from harness.measure import in_time
+from kind import kernel_row, remove_id
 from sysvmq import QueueError, RawSerializer
 
 # Who is not woken waits for ever, so most tests here do not look at the time.
@@ -43,25 +46,25 @@ def stuck(make, way):
 
 
 @pytest.mark.parametrize("end", ["close", "detach"])
-def test_every_thread_blocked_on_the_object_wakes(stuck, block, thread, end):
-    waiters = [thread(block(stuck)).wait_blocked() for _ in range(5)]
+def test_every_thread_blocked_on_the_object_wakes(stuck, block, end):
+    waiters = [Call(block(stuck)).until_asleep() for _ in range(5)]
     getattr(stuck, end)()
     for waiter in waiters:
         assert is_gone(waiter.outcome())
 
 
-def test_leaving_the_with_block_wakes_threads_too(make, key, thread):
+def test_leaving_the_with_block_wakes_threads_too(make, key):
     with make(key) as queue:
-        waiter = thread(queue.get).wait_blocked()
+        waiter = Call(queue.get).until_asleep()
     assert is_gone(waiter.outcome())
 
 
 @pytest.mark.parametrize("end", ["close", "detach"])
 @pytest.mark.parametrize("timeout", [None, 100])
-def test_threads_wake_within_50_ms_when_the_machine_lets_them(make, thread, in_time, end, timeout):
+def test_threads_wake_within_50_ms_when_the_machine_lets_them(make, end, timeout):
     def attempt():
         queue = make()
-        waiters = [thread(queue.get, timeout=timeout).wait_blocked() for _ in range(5)]
+        waiters = [Call(queue.get, timeout=timeout).until_asleep() for _ in range(5)]
         start = time.monotonic()
         getattr(queue, end)()
         assert all(is_gone(waiter.outcome()) for waiter in waiters)
@@ -70,25 +73,25 @@ def test_threads_wake_within_50_ms_when_the_machine_lets_them(make, thread, in_t
     in_time(attempt, 0.05)
 
 
-def test_detach_leaves_the_queue_to_others(stuck, block, make, thread, row):
+def test_detach_leaves_the_queue_to_others(stuck, block, make):
     other = make(stuck.key, serializer=RawSerializer)
-    mine, theirs = thread(block(stuck)).wait_blocked(), thread(block(other)).wait_blocked()
+    mine, theirs = Call(block(stuck)).until_asleep(), Call(block(other)).until_asleep()
     stuck.detach()
     assert is_gone(mine.outcome())
-    assert row(other.id)
-    theirs.wait_blocked()
+    assert kernel_row(other.id)
+    theirs.until_asleep()
     assert theirs.is_alive()
     other.close()
     assert is_gone(theirs.outcome())
 
 
-def test_detach_loses_no_message_to_the_threads_it_wakes(make, key, thread):
+def test_detach_loses_no_message_to_the_threads_it_wakes(make, key):
     """Each message goes to a waiter that returns it or stays in the queue."""
     keeper, total = make(key), 0
     for _ in range(100):
         queue = make(key)
-        waiters = [thread(queue.get) for _ in range(3)]
-        feeder = thread(keeper.put, "x")
+        waiters = [Call(queue.get) for _ in range(3)]
+        feeder = Call(keeper.put, "x")
         queue.detach()
         feeder.result()
         outcomes = [waiter.outcome() for waiter in waiters]
@@ -100,7 +103,7 @@ def test_detach_loses_no_message_to_the_threads_it_wakes(make, key, thread):
             keeper.get()
 
 
-def test_detach_at_any_moment_wakes(make, key, thread):
+def test_detach_at_any_moment_wakes(make, key):
     """Around the entry into the wait, where a single signal would be lost."""
     make(key)
     for number in range(500):
@@ -110,7 +113,7 @@ def test_detach_at_any_moment_wakes(make, key, thread):
             entered.append(True)
             return queue.get()
 
-        waiter = thread(wait)
+        waiter = Call(wait)
         while not entered:
             time.sleep(0)
         end = time.perf_counter() + (number % 30 * 5e-6 if number % 2 else number % 31 * 2e-7)
@@ -120,11 +123,11 @@ def test_detach_at_any_moment_wakes(make, key, thread):
         assert is_gone(waiter.outcome())
 
 
-def test_detach_at_any_moment_wakes_a_timed_wait(make, key, thread):
+def test_detach_at_any_moment_wakes_a_timed_wait(make, key):
     make(key)
     for number in range(200):
         queue = make(key)
-        waiter = thread(queue.get, timeout=200)
+        waiter = Call(queue.get, timeout=200)
         end = time.perf_counter() + number % 30 * 5e-6
         while time.perf_counter() < end:
             pass
@@ -132,8 +135,8 @@ def test_detach_at_any_moment_wakes_a_timed_wait(make, key, thread):
         assert is_gone(waiter.outcome())
 
 
-def test_close_wakes_other_objects_of_the_queue(stuck, block, make, thread):
-    waiter = thread(block(make(stuck.key, serializer=RawSerializer))).wait_blocked()
+def test_close_wakes_other_objects_of_the_queue(stuck, block, make):
+    waiter = Call(block(make(stuck.key, serializer=RawSerializer))).until_asleep()
     stuck.close()
     assert is_gone(waiter.outcome())
 
@@ -153,66 +156,66 @@ except QueueError as error:
 
 
 def test_close_wakes_other_processes(stuck, way, spawn):
-    children = [spawn(WAITER, stuck.key, way).wait_blocked() for _ in range(2)]
+    children = [spawn(WAITER, stuck.key, way).until_asleep() for _ in range(2)]
     stuck.close()
     for child in children:
         assert child.finish().startswith("True")
 
 
-def test_a_queue_removed_by_another_process_wakes_its_callers(stuck, block, thread, spawn):
-    waiter = thread(block(stuck)).wait_blocked()
+def test_a_queue_removed_by_another_process_wakes_its_callers(stuck, block, spawn):
+    waiter = Call(block(stuck)).until_asleep()
     spawn("Queue(int(args[0])).close()", stuck.key).finish()
     assert is_gone(waiter.outcome())
     stuck.close()
 
 
-def test_a_queue_removed_by_another_program_wakes_its_callers(stuck, block, when_blocked, remove):
-    when_blocked(lambda: remove(stuck.id))
+def test_a_queue_removed_by_another_program_wakes_its_callers(stuck, block, when_asleep):
+    when_asleep(lambda: remove_id(stuck.id))
     with pytest.raises(QueueError) as caught:
         block(stuck)()
     assert is_gone(caught.value)
 
 
-def test_close_of_a_queue_already_removed_is_quiet_and_wakes(stuck, remove):
-    remove(stuck.id)
+def test_close_of_a_queue_already_removed_is_quiet_and_wakes(stuck):
+    remove_id(stuck.id)
     stuck.close()
     assert stuck.closed
 
 
 @pytest.mark.parametrize("end", ["close", "detach"])
-def test_a_signal_handler_may_end_the_queue_that_waits(make, handler, when_blocked, row, end):
+def test_a_signal_handler_may_end_the_queue_that_waits(make, handler, when_asleep, end):
     queue = make(on_signal="retry")
     handler(signal.SIGUSR1, lambda *_: getattr(queue, end)())
     main = threading.main_thread().ident
-    when_blocked(lambda: signal.pthread_kill(main, signal.SIGUSR1))
+    when_asleep(lambda: signal.pthread_kill(main, signal.SIGUSR1))
     with pytest.raises(QueueError) as caught:
         queue.get()
     assert is_gone(caught.value)
     assert queue.closed
-    assert bool(row(queue.id)) == (end == "detach")
+    assert bool(kernel_row(queue.id)) == (end == "detach")
 
 
-def test_a_signal_handler_may_close_the_queue_that_waits_by_default(q, handler, when_blocked):
+def test_a_signal_handler_may_close_the_queue_that_waits_by_default(q, handler, when_asleep):
     handler(signal.SIGUSR1, lambda *_: q.close())
     main = threading.main_thread().ident
-    when_blocked(lambda: signal.pthread_kill(main, signal.SIGUSR1))
+    when_asleep(lambda: signal.pthread_kill(main, signal.SIGUSR1))
     with pytest.raises(QueueError) as caught:
         q.get()
     assert caught.value.errno in (QueueError.INVALID_DESCRIPTOR, QueueError.INTERRUPTED)
     assert q.closed
 
 
-def test_many_threads_may_close_at_once(make, thread):
+def test_many_threads_may_close_at_once(make):
     for _ in range(50):
         queue = make()
-        waiters = [thread(queue.get).wait_blocked() for _ in range(2)]
-        closers = [thread(queue.close) for _ in range(4)]
+        waiters = [Call(queue.get).until_asleep() for _ in range(2)]
+        closers = [Call(queue.close) for _ in range(4)]
         for closer in closers:
             closer.result()
         assert all(is_gone(waiter.outcome()) for waiter in waiters)
 
 
-def test_closing_while_threads_work_never_harms(make, thread):
+def test_closing_while_threads_work_never_harms(make):
     """Every call works, or the queue is gone; nothing else, whatever the moment."""
 
     def work(queue, go):
@@ -227,7 +230,7 @@ def test_closing_while_threads_work_never_harms(make, thread):
 
     for number in range(16):
         queue, go = make(), threading.Event()
-        workers = [thread(work, queue, go) for _ in range(4)]
+        workers = [Call(work, queue, go) for _ in range(4)]
         go.set()
         end = time.perf_counter() + number * 100e-6
         while time.perf_counter() < end:
@@ -238,11 +241,11 @@ def test_closing_while_threads_work_never_harms(make, thread):
             assert is_gone(outcome), outcome
 
 
-def test_a_newer_queue_is_never_touched_by_calls_of_an_older_one(make, key, thread):
+def test_a_newer_queue_is_never_touched_by_calls_of_an_older_one(make, key):
     """A queue removed and made anew under busy callers: they all stay out of it."""
     for _ in range(40):
         old = make(key)
-        waiters = [thread(old.get) for _ in range(3)]
+        waiters = [Call(old.get) for _ in range(3)]
         old.close()
         newer = make(key)
         newer.put("for the new one")
@@ -252,9 +255,9 @@ def test_a_newer_queue_is_never_touched_by_calls_of_an_older_one(make, key, thre
         newer.close()
 
 
-def test_the_last_reference_may_go_while_a_thread_waits(make, key, thread):
+def test_the_last_reference_may_go_while_a_thread_waits(make, key):
     keeper, queue = make(key), make(key)
-    waiter = thread(queue.get).wait_blocked()
+    waiter = Call(queue.get).until_asleep()
     del queue
     keeper.put("x")
     assert waiter.result() == "x"

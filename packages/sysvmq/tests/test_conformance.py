@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 import sysvmq
+from harness.calls import Call
+from harness.tasks import until
+from kind import kernel_limit, kernel_row, remove_id
 from sysvmq import Queue, QueueError, RawSerializer
 
 TABLE = tomllib.loads(Path(__file__).with_name("conformance.toml").read_text())
@@ -36,19 +39,10 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 SHARED = """\
 import errno
 import_all()
-def drop_capabilities():
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    assert ctypes.CDLL(None).capset(header, (ctypes.c_uint32 * 6)()) == 0
 def has_capability(number):
     with open("/proc/self/status") as status:
         held = next(int(line.split()[1], 16) for line in status if line.startswith("CapEff"))
     return bool(held >> number & 1)
-def refusal(call, *arguments, **options):
-    try:
-        call(*arguments, **options)
-    except QueueError as error:
-        return error
-    raise AssertionError("not refused")
 def denied(call, *arguments, **options):
     error = refusal(call, *arguments, **options)
     assert error.errno == QueueError.NO_PERMISSIONS, error
@@ -76,7 +70,7 @@ def apart(isolated):
 
 
 @pytest.fixture
-def at_once(thread):
+def at_once():
     """Call a function in several threads at the same moment; return what each gave or raised."""
 
     def at_once(function, threads=8):
@@ -86,7 +80,7 @@ def at_once(thread):
             start.wait(60)
             return function()
 
-        return [call.outcome() for call in [thread(call) for _ in range(threads)]]
+        return [call.outcome() for call in [Call(call) for _ in range(threads)]]
 
     return at_once
 
@@ -97,7 +91,8 @@ def at_once(thread):
 def defined_tests():
     """The names of all tests here: their files."""
     found = {}
-    for path in Path(__file__).parent.glob("test_*.py"):
+    here = Path(__file__).parent
+    for path in (*here.glob("test_*.py"), *here.glob("common/test_*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 found.setdefault(node.name, []).append(path.stem)
@@ -147,9 +142,9 @@ def test_ids_are_not_negative(make):
     assert all(make(key).id >= 0 for key in (..., None))
 
 
-def test_only_one_of_many_creates_exclusively(fresh_key, at_once):
+def test_only_one_of_many_creates_exclusively(fresh, at_once):
     for _ in range(20):
-        key = fresh_key()
+        key = fresh()
 
         def create(key=key):
             Queue(key, exclusive=True).detach()
@@ -175,11 +170,11 @@ print(stat.uid, stat.cuid, stat.gid, stat.cgid)
 
 
 @pytest.mark.parametrize("options", [{}, {"create": False}, {"exclusive": True}])
-def test_a_private_queue_is_new_whatever_the_flags(make, row, options):
+def test_a_private_queue_is_new_whatever_the_flags(make, options):
     first = make(None)
     queue = make(None, mode=0o640, **options)
     assert queue.id != first.id
-    assert int(row(queue.id)["perms"], 8) == 0o640
+    assert int(kernel_row(queue.id)["perms"], 8) == 0o640
 
 
 @needs_root
@@ -271,26 +266,26 @@ def test_types_are_over_zero(q):
 
 @pytest.mark.parametrize("wait", ["get", "put"])
 @pytest.mark.parametrize("timeout", [None, 60])
-def test_who_waits_is_told_of_the_removal(make, thread, remove, wait, timeout):
+def test_who_waits_is_told_of_the_removal(make, wait, timeout):
     queue = make(max_bytes=16, serializer=RawSerializer)
     if wait == "put":
         queue.put(b"f" * 16)
-        waiter = thread(queue.put, b"x", timeout=timeout)
+        waiter = Call(queue.put, b"x", timeout=timeout)
     else:
-        waiter = thread(queue.get, timeout=timeout)
-    waiter.wait_blocked()
-    remove(queue.id)
+        waiter = Call(queue.get, timeout=timeout)
+    waiter.until_asleep()
+    remove_id(queue.id)
     error = waiter.outcome()
     assert (error.errno, error.os_errno) == (QueueError.INVALID_DESCRIPTOR, errno.EIDRM)
 
 
 @pytest.mark.parametrize("restart", [False, True])
 @pytest.mark.parametrize("wait", ["get", "put"])
-def test_SA_RESTART_restarts_no_wait(full, q, handler, when_blocked, restart, wait):
+def test_SA_RESTART_restarts_no_wait(full, q, handler, when_asleep, restart, wait):
     calls = []
     handler(signal.SIGUSR1, lambda *args: calls.append(args[0]), restart=restart)
     main = threading.main_thread().ident
-    when_blocked(lambda: signal.pthread_kill(main, signal.SIGUSR1))
+    when_asleep(lambda: signal.pthread_kill(main, signal.SIGUSR1))
     with pytest.raises(QueueError) as caught:
         q.get() if wait == "get" else full.put(b"x")
     assert caught.value.errno == caught.value.os_errno == errno.EINTR
@@ -330,9 +325,9 @@ USES = {
 
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
-def test_calls_on_a_queue_that_is_gone_say_so(make, remove, use):
+def test_calls_on_a_queue_that_is_gone_say_so(make, use):
     queue = make()
-    remove(queue.id)
+    remove_id(queue.id)
     with pytest.raises(QueueError) as caught:
         use(queue)
     assert (caught.value.errno, caught.value.os_errno) == (
@@ -350,7 +345,7 @@ def test_ids_that_are_gone_do_not_exist(make, call):
     assert caught.value.errno == caught.value.os_errno == errno.ENOENT
 
 
-def test_set_is_the_time_of_the_last_change(make, until):
+def test_set_is_the_time_of_the_last_change(make):
     queue = make(max_bytes=1000)
     before = queue.stat()
     until(lambda: time.time() > before.change_time + 1.1)  # the kernel keeps whole seconds
@@ -363,7 +358,7 @@ def test_set_is_the_time_of_the_last_change(make, until):
 
 
 @needs_root
-def test_who_may_not_change_or_remove_is_told_EPERM(make, key, script, row):
+def test_who_may_not_change_or_remove_is_told_EPERM(make, key, script):
     queue = make(key, mode=0o666)
     code = """\
 become()
@@ -372,7 +367,7 @@ calls = (lambda: queue.set(mode=0o600), queue.close, lambda: sysvmq.remove(queue
 print(*{denied(call) for call in calls})
 """
     assert script(code, key) == "EPERM"
-    assert int(row(queue.id)["perms"], 8) == 0o666
+    assert int(kernel_row(queue.id)["perms"], 8) == 0o666
 
 
 @needs_root
@@ -391,7 +386,7 @@ print(refusal(Queue, int(args[0]), create=False).os_errno == errno.ENOENT)
 
 
 @needs_root
-def test_an_owner_may_raise_max_bytes_up_to_msgmnb(key, script, limit):
+def test_an_owner_may_raise_max_bytes_up_to_msgmnb(key, script):
     code = """\
 become(54321)
 queue = Queue(int(args[0]), 100)
@@ -399,10 +394,10 @@ queue.set(max_bytes=int(args[1]))
 print(queue.stat().max_bytes, denied(queue.set, max_bytes=int(args[1]) + 1))
 queue.close()
 """
-    assert script(code, key, limit("msgmnb")) == f"{limit('msgmnb')} EPERM"
+    assert script(code, key, kernel_limit("msgmnb")) == f"{kernel_limit('msgmnb')} EPERM"
 
 
-def test_privilege_raises_a_queue_beyond_msgmnb(apart, limit):
+def test_privilege_raises_a_queue_beyond_msgmnb(apart):
     code = """\
 if not has_capability(24):
     print("no CAP_SYS_RESOURCE")
@@ -413,7 +408,7 @@ with Queue(None, beyond) as queue:
     queue.set(max_bytes=beyond + 1)
     print(queue.stat().max_bytes - beyond)
 """
-    assert apart(code, limit("msgmnb")) == "1"
+    assert apart(code, kernel_limit("msgmnb")) == "1"
 
 
 # -------------------------------------------------------------------------------- ftok
@@ -511,10 +506,10 @@ with Queue(serializer=RawSerializer) as queue:
     assert apart(code, name).splitlines() == ["1234", expected[name]]
 
 
-def test_a_namespace_has_queues_and_limits_of_its_own(make, key, apart, limit):
+def test_a_namespace_has_queues_and_limits_of_its_own(make, key, apart):
     queue = make(key)
     queue.put("outside")
-    before = limit("msgmnb")
+    before = kernel_limit("msgmnb")
     code = """\
 key, msqid = map(int, args)
 assert refusal(Queue, key, create=False).os_errno == errno.ENOENT
@@ -526,4 +521,4 @@ set_limit("msgmnb", 999)
 """
     apart(code, key, queue.id)
     assert queue.get_many() == ["outside"]
-    assert limit("msgmnb") == before
+    assert kernel_limit("msgmnb") == before

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 import sysvmq._explain
+from kind import kernel_row, remove_id
 from sysvmq import DecodeError, PickleSerializer, Queue, QueueError, RawSerializer
 
 LONG_MAX = 2 ** (8 * ctypes.sizeof(ctypes.c_long) - 1) - 1
@@ -295,21 +296,25 @@ def ns(make, key):
     return SimpleNamespace(q=q, raw=raw, closed=closed, left=left, key=key)
 
 
-def state(ns, row):
+def state(ns):
     of_interest = ("qnum", "cbytes", "perms", "lspid", "lrpid", "stime", "rtime")
     return [
         (
             queue.closed,
             queue.closed or queue.qattr(),
-            {name: value for name, value in (row(queue.id) or {}).items() if name in of_interest},
+            {
+                name: value
+                for name, value in (kernel_row(queue.id) or {}).items()
+                if name in of_interest
+            },
         )
         for queue in (ns.q, ns.raw, ns.closed, ns.left)
     ]
 
 
 @pytest.mark.parametrize(("call", "error", "errno"), ROWS)
-def test_bad_input_is_refused_and_changes_nothing(ns, row, call, error, errno):
-    before = state(ns, row)
+def test_bad_input_is_refused_and_changes_nothing(ns, call, error, errno):
+    before = state(ns)
     with pytest.raises(error) as caught:
         call(ns)
     if errno is not None:
@@ -318,7 +323,7 @@ def test_bad_input_is_refused_and_changes_nothing(ns, row, call, error, errno):
         assert caught.value.msg in str(caught.value)
     else:
         assert not isinstance(caught.value, QueueError)
-    assert state(ns, row) == before
+    assert state(ns) == before
     assert ns.q.get(msg_type=5) == "kept"
     assert ns.raw.get(msg_type=5) == b"kept"
     with pytest.raises(QueueError) as caught:
@@ -535,9 +540,9 @@ class TestAQueueRemovedBySomebodyElse:
         assert orphan.closed
 
     @pytest.mark.parametrize("key", [..., None])
-    def test_leaves_its_with_block_without_complaint(self, make, remove, key):
+    def test_leaves_its_with_block_without_complaint(self, make, key):
         with make(key) as queue:
-            remove(queue.id)
+            remove_id(queue.id)
         assert queue.closed
 
     def test_does_not_lay_hands_on_a_newer_queue_of_the_same_key(self, orphan, make):
@@ -549,11 +554,11 @@ class TestAQueueRemovedBySomebodyElse:
         assert newer.get() == "new"
 
 
-def test_full_and_empty_change_nothing(full, row):
-    before = row(full.id)
+def test_full_and_empty_change_nothing(full):
+    before = kernel_row(full.id)
     with pytest.raises(Full):
         full.put_nowait(b"x")
-    assert row(full.id) == before
+    assert kernel_row(full.id) == before
 
 
 class Alarm(TimeoutError):

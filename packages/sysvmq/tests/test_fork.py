@@ -8,16 +8,19 @@ from queue import Empty
 
 import pytest
 
+from harness.calls import Call
+from harness.measure import times_out
+from kind import kernel_row
 from sysvmq import QueueError, RawSerializer
 
 
 @pytest.fixture
-def crowded(make, thread):
+def crowded(make):
     """A queue with threads blocked in it, timed and not."""
     queue = make()
     waiters = [
-        thread(queue.get, msg_type=71).wait_blocked(),
-        thread(queue.get, msg_type=72, timeout=200).wait_blocked(),
+        Call(queue.get, msg_type=71).until_asleep(),
+        Call(queue.get, msg_type=72, timeout=200).until_asleep(),
     ]
     yield queue
     queue.put("one", msg_type=71)
@@ -35,7 +38,7 @@ def test_the_child_can_use_the_queue(crowded, fork):
     fork(child)
 
 
-def test_the_child_can_wait_with_a_timeout(crowded, fork, times_out):
+def test_the_child_can_wait_with_a_timeout(crowded, fork):
     """Timers do not survive fork, and the child's thread has another number: it would never end."""
     with pytest.raises(Empty):
         crowded.get(timeout=0.01)
@@ -46,7 +49,7 @@ def test_the_child_can_wait_with_a_timeout(crowded, fork, times_out):
     fork(child)
 
 
-def test_the_child_can_detach_and_the_parent_goes_on(crowded, fork, row):
+def test_the_child_can_detach_and_the_parent_goes_on(crowded, fork):
     def child():
         crowded.detach()
         assert crowded.closed
@@ -54,41 +57,41 @@ def test_the_child_can_detach_and_the_parent_goes_on(crowded, fork, row):
             crowded.qsize()
 
     fork(child)
-    assert row(crowded.id)
+    assert kernel_row(crowded.id)
     assert not crowded.closed
     crowded.put("still", msg_type=3)
     assert crowded.get(msg_type=3) == "still"
 
 
-def test_the_child_can_leave_a_with_block(crowded, fork, row):
+def test_the_child_can_leave_a_with_block(crowded, fork):
     def child():
         with crowded:
             pass
 
     fork(child)
-    assert row(crowded.id)
+    assert kernel_row(crowded.id)
 
 
-def test_the_child_s_close_removes_the_queue_for_the_parent_too(make, thread, fork, row):
+def test_the_child_s_close_removes_the_queue_for_the_parent_too(make, fork):
     queue = make()
-    waiter = thread(queue.get).wait_blocked()
+    waiter = Call(queue.get).until_asleep()
     fork(queue.close)
-    assert row(queue.id) is None
+    assert kernel_row(queue.id) is None
     assert waiter.outcome().errno == QueueError.INVALID_DESCRIPTOR
     queue.close()
     assert queue.closed
 
 
-def test_threads_of_the_child_can_wait_and_be_woken(crowded, fork, thread):
+def test_threads_of_the_child_can_wait_and_be_woken(crowded, fork):
     def child():
         waiters = [
-            thread(crowded.get, msg_type=5).wait_blocked(),
-            thread(crowded.get, msg_type=5, timeout=60).wait_blocked(),
+            Call(crowded.get, msg_type=5).until_asleep(),
+            Call(crowded.get, msg_type=5, timeout=60).until_asleep(),
         ]
         crowded.put("x", msg_type=5)
         crowded.put("x", msg_type=5)
         assert [waiter.result() for waiter in waiters] == ["x", "x"]
-        waiter = thread(crowded.get, msg_type=5).wait_blocked()
+        waiter = Call(crowded.get, msg_type=5).until_asleep()
         crowded.detach()
         assert waiter.outcome().errno == QueueError.INVALID_DESCRIPTOR
 
@@ -107,12 +110,12 @@ def test_parent_and_child_talk(make, fork):
     assert queue.get(msg_type=2) == "pong"
 
 
-def test_signals_reach_a_child_that_waits(crowded, fork, handler, when_blocked):
+def test_signals_reach_a_child_that_waits(crowded, fork, handler, when_asleep):
     handler(signal.SIGUSR1, lambda *_: None)
 
     def child():
         main = threading.main_thread().ident
-        when_blocked(lambda: signal.pthread_kill(main, signal.SIGUSR1))
+        when_asleep(lambda: signal.pthread_kill(main, signal.SIGUSR1))
         with pytest.raises(QueueError) as caught:
             crowded.get(msg_type=9)
         assert caught.value.errno == QueueError.INTERRUPTED
@@ -120,7 +123,7 @@ def test_signals_reach_a_child_that_waits(crowded, fork, handler, when_blocked):
     fork(child)
 
 
-def test_a_fork_from_a_thread_that_is_not_the_main_one_works(crowded, fork, thread):
+def test_a_fork_from_a_thread_that_is_not_the_main_one_works(crowded, fork):
     def child():
         crowded.put("x", msg_type=2)
         assert crowded.get(msg_type=2, timeout=60) == "x"
@@ -142,11 +145,11 @@ def test_a_fork_from_a_thread_that_is_not_the_main_one_works(crowded, fork, thre
                 os._exit(status)
         pids.append(os.waitpid(pid, 0)[1])
 
-    thread(forking).result()
+    Call(forking).result()
     assert pids == [0]
 
 
-def test_forks_in_a_crowd_of_calls_are_all_well(make, fork, thread):
+def test_forks_in_a_crowd_of_calls_are_all_well(make, fork):
     """Whatever the other threads are doing at that moment."""
     queue, over = make(serializer=RawSerializer), threading.Event()
 
@@ -159,7 +162,7 @@ def test_forks_in_a_crowd_of_calls_are_all_well(make, fork, thread):
             except Empty:
                 pass
 
-    workers = [thread(work, number) for number in (1, 2, 3)]
+    workers = [Call(work, number) for number in (1, 2, 3)]
 
     def child():
         queue.put(b"y", msg_type=50, timeout=60)
@@ -178,7 +181,7 @@ def test_forks_in_a_crowd_of_calls_are_all_well(make, fork, thread):
     assert queue.empty()
 
 
-def test_a_child_that_leaves_a_with_block_leaves_the_parent_its_private_queue(make, fork, row):
+def test_a_child_that_leaves_a_with_block_leaves_the_parent_its_private_queue(make, fork):
     queue = make(None)
 
     def child():
@@ -186,6 +189,6 @@ def test_a_child_that_leaves_a_with_block_leaves_the_parent_its_private_queue(ma
             queue.put("from the child")
 
     fork(child)
-    assert row(queue.id)
+    assert kernel_row(queue.id)
     assert queue.get_nowait() == "from the child"
     queue.close()

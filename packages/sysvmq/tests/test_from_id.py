@@ -10,6 +10,8 @@ import warnings
 import pytest
 
 import sysvmq
+from harness.calls import Call
+from kind import kernel_row, remove_id
 from sysvmq import PickleSerializer, Queue, QueueError, RawSerializer
 
 
@@ -30,8 +32,8 @@ def test_from_id_opens_the_queue_with_that_id(make, key):
 
 
 @pytest.mark.parametrize("low", [1, 2**31])
-def test_from_id_knows_the_key(make, fresh_key, low):
-    key = fresh_key(low, low + 2**20)
+def test_from_id_knows_the_key(make, fresh, low):
+    key = fresh(low, low + 2**20)
     assert Queue.from_id(make(key).id).key == key
 
 
@@ -51,23 +53,23 @@ def test_another_process_opens_a_private_queue_by_its_id(private, spawn):
     assert private.get(timeout=60) == "for you"
 
 
-def test_who_opens_by_id_is_no_owner(private, row):
+def test_who_opens_by_id_is_no_owner(private):
     with Queue.from_id(private.id) as same:
         assert same.key == 0
     assert same.closed
-    assert row(private.id)
+    assert kernel_row(private.id)
 
 
-def test_who_opens_by_id_may_remove_it_all_the_same(make, row):
+def test_who_opens_by_id_may_remove_it_all_the_same(make):
     queue = make(None)
     Queue.from_id(queue.id).close()
-    assert row(queue.id) is None
+    assert kernel_row(queue.id) is None
 
 
 @pytest.mark.parametrize("removed", [True, False])
-def test_an_id_that_is_not_there_does_not_exist(make, remove, removed):
+def test_an_id_that_is_not_there_does_not_exist(make, removed):
     msqid = make().id if removed else 2**31 - 1
-    remove(msqid)
+    remove_id(msqid)
     with pytest.raises(QueueError, match=str(msqid)) as caught:
         Queue.from_id(msqid)
     assert caught.value.errno == QueueError.DOES_NOT_EXIST
@@ -85,10 +87,10 @@ def test_from_id_of_a_subclass_is_of_the_subclass(q):
     assert type(Queue[int].from_id(q.id)) is Queue
 
 
-def test_what_from_id_opened_is_not_opened_again(q, fresh_key):
+def test_what_from_id_opened_is_not_opened_again(q, fresh):
     same = Queue.from_id(q.id)
     with pytest.raises(RuntimeError):
-        same.__init__(fresh_key())
+        same.__init__(fresh())
     assert same.id == q.id
 
 
@@ -117,21 +119,21 @@ print(queue.key, queue.max_bytes == sys.maxsize)
 
 
 @needs_root
-def test_remove_is_for_the_owner(make, spawn, row):
+def test_remove_is_for_the_owner(make, spawn):
     queue = make(mode=0o666)
     words = spawn("become()\n" + "report(lambda: sysvmq.remove(int(args[0])))", queue.id).finish()
     assert words.startswith("True")
     assert str(queue.id) in words and "owner" in words
-    assert row(queue.id)
+    assert kernel_row(queue.id)
 
 
 # -------------------------------------------------------------------------- remove
 
 
-def test_remove_removes_the_queue_with_that_id(q, row, thread):
-    waiter = thread(q.get).wait_blocked()
+def test_remove_removes_the_queue_with_that_id(q):
+    waiter = Call(q.get).until_asleep()
     assert sysvmq.remove(msqid=q.id) is None
-    assert row(q.id) is None
+    assert kernel_row(q.id) is None
     assert waiter.outcome().errno == QueueError.INVALID_DESCRIPTOR
 
 
@@ -188,17 +190,17 @@ def dropped(queue_of):
     return msqid, [str(w.message) for w in caught if w.category is ResourceWarning]
 
 
-def test_a_private_queue_that_is_dropped_warns_that_it_stays(row, remove):
+def test_a_private_queue_that_is_dropped_warns_that_it_stays():
     msqid, said = dropped(lambda: Queue().id)
     try:
-        assert row(msqid)
+        assert kernel_row(msqid)
         assert len(said) == 1
         assert f"id {msqid} stays in the kernel" in said[0]
     finally:
-        remove(msqid)
+        remove_id(msqid)
 
 
-def test_a_subclass_s_private_queue_warns_once(remove):
+def test_a_subclass_s_private_queue_warns_once():
     class Sub(Queue):
         pass
 
@@ -208,11 +210,11 @@ def test_a_subclass_s_private_queue_warns_once(remove):
         return queue.id
 
     msqid, said = dropped(cycle)
-    remove(msqid)
+    remove_id(msqid)
     assert len(said) == 1
 
 
-def test_a_queue_that_goes_after_its_module_leaves_nothing_unsaid(remove):
+def test_a_queue_that_goes_after_its_module_leaves_nothing_unsaid():
     """As Python ends a cycle may go in any order: the class and the module's state before the queue."""
     script = """
 import gc, sysvmq
@@ -226,13 +228,13 @@ gc.disable()
     debugging = os.environ | {"PYTHONMALLOC": "debug"}  # what was freed does not look as before
     command = [sys.executable, "-P", "-W", "error::ResourceWarning", "-c", script]
     ended = subprocess.run(command, capture_output=True, text=True, env=debugging)
-    remove(int(ended.stdout))
+    remove_id(int(ended.stdout))
     assert ended.returncode == 0
     assert "unclosed private message queue" in ended.stderr
 
 
 @pytest.mark.parametrize("end", ["close", "detach", "removed", "with", "keyed", "from_id"])
-def test_nothing_is_said_where_nothing_is_left_or_it_was_meant(make, private, end, remove):
+def test_nothing_is_said_where_nothing_is_left_or_it_was_meant(make, private, end):
     def queue_of():
         if end == "keyed":
             return make().id
@@ -243,13 +245,13 @@ def test_nothing_is_said_where_nothing_is_left_or_it_was_meant(make, private, en
             with queue:
                 return queue.id
         if end == "removed":
-            remove(queue.id)
+            remove_id(queue.id)
         else:
             getattr(queue, end)()
         return queue.id
 
     msqid, said = dropped(queue_of)
-    remove(msqid)
+    remove_id(msqid)
     assert said == []
 
 

@@ -16,6 +16,10 @@ from queue import Empty
 
 import pytest
 
+from harness.calls import Call
+from harness.measure import growth, times_out
+from harness.tasks import until
+from kind import kernel_limit, remove_id
 from sysvmq import Queue, QueueError, RawSerializer
 
 SIZE = 64
@@ -135,11 +139,11 @@ def test_what_to_take_is_chosen_as_in_get(types):
     assert take(msg_type=4, exclude=True) == 5
 
 
-def test_a_wait_for_one_type_goes_on_through_others(raw, thread):
+def test_a_wait_for_one_type_goes_on_through_others(raw):
     buffer = bytearray(SIZE)
-    waiting = thread(raw.get_into, buffer, msg_type=LONG_MAX).wait_blocked()
+    waiting = Call(raw.get_into, buffer, msg_type=LONG_MAX).until_asleep()
     raw.put(b"not for it", msg_type=LONG_MAX - 1)
-    waiting.wait_blocked()
+    waiting.until_asleep()
     raw.put(b"for it", msg_type=LONG_MAX)
     assert waiting.result() == (6, LONG_MAX)
     assert buffer[:6] == b"for it"
@@ -227,9 +231,9 @@ def test_a_shorter_message_than_the_longest_fits_into_a_short_buffer(raw):
     assert buffer == b"abc"
 
 
-def test_a_longer_message_ends_the_wait_and_stays(raw, thread):
+def test_a_longer_message_ends_the_wait_and_stays(raw):
     buffer = bytearray(b"-" * 4)
-    waiting = thread(raw.get_into, buffer).wait_blocked()
+    waiting = Call(raw.get_into, buffer).until_asleep()
     raw.put(b"12345")
     assert waiting.outcome().errno == QueueError.TOO_BIG_MESSAGE
     assert buffer == b"----"
@@ -243,8 +247,8 @@ def test_the_length_in_bytes_counts_not_that_in_items(raw):
     assert raw.get_into(array.array("Q", bytes(SIZE))) == (SIZE, 1)
 
 
-def test_a_buffer_of_exactly_the_longest_message(raw, limit):
-    size = limit("msgmax")
+def test_a_buffer_of_exactly_the_longest_message(raw):
+    size = kernel_limit("msgmax")
     data = bytes(range(256)) * (size // 256)
     buffer = bytearray(size + 1)
     buffer[-1] = 7
@@ -313,7 +317,7 @@ def test_without_waiting(raw, options):
     assert raw.get_into(buffer, **options) == (1, 1)
 
 
-def test_a_timeout_is_never_early(raw, times_out):
+def test_a_timeout_is_never_early(raw):
     times_out(0.1, lambda: raw.get_into(bytearray(SIZE), timeout=0.1))
 
 
@@ -328,9 +332,9 @@ def held_by(buffer):
 
 
 @pytest.mark.parametrize("timeout", [None, 60])
-def test_it_waits_holding_the_buffer(raw, thread, timeout):
+def test_it_waits_holding_the_buffer(raw, timeout):
     buffer = bytearray(SIZE)
-    waiting = thread(raw.get_into, buffer, timeout=timeout).wait_blocked()
+    waiting = Call(raw.get_into, buffer, timeout=timeout).until_asleep()
     assert held_by(buffer)
     raw.put(b"at last", msg_type=2)
     assert waiting.result() == (7, 2)
@@ -339,11 +343,11 @@ def test_it_waits_holding_the_buffer(raw, thread, timeout):
 
 
 @pytest.mark.parametrize("end", ["close", "detach", "removed"])
-def test_the_end_of_the_queue_ends_the_wait_and_frees_the_buffer(raw, thread, remove, end):
+def test_the_end_of_the_queue_ends_the_wait_and_frees_the_buffer(raw, end):
     buffer = bytearray(SIZE)
-    waiting = thread(raw.get_into, buffer).wait_blocked()
+    waiting = Call(raw.get_into, buffer).until_asleep()
     if end == "removed":
-        remove(raw.id)
+        remove_id(raw.id)
     else:
         getattr(raw, end)()
     assert waiting.outcome().errno == QueueError.INVALID_DESCRIPTOR
@@ -355,7 +359,7 @@ def test_the_end_of_the_queue_ends_the_wait_and_frees_the_buffer(raw, thread, re
 
 
 @pytest.mark.parametrize("on_signal", ["raise", "retry", "handler raises"])
-def test_a_signal_ends_the_wait_and_frees_the_buffer(make, handler, when_blocked, on_signal):
+def test_a_signal_ends_the_wait_and_frees_the_buffer(make, handler, when_asleep, on_signal):
     q = make(serializer=RawSerializer, on_signal="retry" if on_signal == "retry" else "raise")
     main, buffer = threading.main_thread().ident, bytearray(SIZE)
 
@@ -365,7 +369,7 @@ def test_a_signal_ends_the_wait_and_frees_the_buffer(make, handler, when_blocked
         q.put(b"by the handler")
 
     handler(signal.SIGUSR1, handle)
-    when_blocked(lambda: signal.pthread_kill(main, signal.SIGUSR1))
+    when_asleep(lambda: signal.pthread_kill(main, signal.SIGUSR1))
     if on_signal == "retry":
         assert q.get_into(buffer) == (14, 1)
     elif on_signal == "raise":
@@ -471,7 +475,7 @@ def test_a_buffer_that_raises_raises(raw):
     assert raw.get_nowait() == b"kept"
 
 
-def test_threads_fill_buffers_of_their_own(raw, thread, until):
+def test_threads_fill_buffers_of_their_own(raw):
     def read():
         buffer, got = bytearray(SIZE), []
         while True:
@@ -481,7 +485,7 @@ def test_threads_fill_buffers_of_their_own(raw, thread, until):
             assert kind == size
             got.append(bytes(buffer[:size]))
 
-    readers = [thread(read) for _ in range(4)]
+    readers = [Call(read) for _ in range(4)]
     sent = [b"%d" % number * (1 + number % 15) for number in range(800)]
     for data in sent:
         raw.put(data, msg_type=len(data))
@@ -491,11 +495,11 @@ def test_threads_fill_buffers_of_their_own(raw, thread, until):
     assert sorted(data for reader in readers for data in reader.result()) == sorted(sent)
 
 
-def test_it_leaks_nothing(raw, growth):
+def test_it_leaks_nothing(raw):
     buffer = bytearray(SIZE)
 
-    def work():
-        for _ in range(300):
+    def work(times):
+        for _ in range(times):
             raw.put(b"x", msg_type=1000)
             with contextlib.suppress(QueueError):
                 raw.get_into(bytearray(0))
@@ -503,4 +507,5 @@ def test_it_leaks_nothing(raw, growth):
             with contextlib.suppress(Empty):
                 raw.get_into(buffer, False)
 
-    assert growth(work) < 100
+    blocks, _ = growth(work, 300)
+    assert blocks < 100

@@ -8,6 +8,9 @@ from queue import Empty
 
 import pytest
 
+from harness.calls import Call
+from harness.tasks import until
+from kind import kernel_limit, remove_id
 from sysvmq import DecodeError, Queue, QueueError, RawSerializer
 
 
@@ -27,17 +30,17 @@ def test_next_gets_the_oldest_item_of_any_type(q):
     assert q.empty()
 
 
-def test_next_waits(q, thread):
-    waiting = thread(next, q).wait_blocked()
+def test_next_waits(q):
+    waiting = Call(next, q).until_asleep()
     q.put("at last")
     assert waiting.result() == "at last"
 
 
-def test_next_waits_for_ever_and_never_raises_empty(q, thread):
-    waiting = thread(next, q).wait_blocked()
+def test_next_waits_for_ever_and_never_raises_empty(q):
+    waiting = Call(next, q).until_asleep()
     with pytest.raises(Empty):
         q.get_nowait()
-    waiting.wait_blocked()
+    waiting.until_asleep()
     q.put(1)
     assert waiting.result() == 1
 
@@ -49,8 +52,8 @@ def test_an_item_of_none_ends_nothing(q):
     assert next(q) == "after"
 
 
-def test_items_of_every_length_come(raw, limit):
-    sizes = [0, 1, limit("msgmax"), 0, 100]
+def test_items_of_every_length_come(raw):
+    sizes = [0, 1, kernel_limit("msgmax"), 0, 100]
     for size in sizes[:3]:
         raw.put(bytes(size))
     got = [next(raw) for _ in range(3)]
@@ -63,12 +66,12 @@ def test_items_of_every_length_come(raw, limit):
 
 
 @pytest.fixture(params=["close", "detach", "removed by another", "removed by another process"])
-def end(request, make, spawn, remove):
+def end(request, make, spawn):
     """A function that ends a queue, one way or another."""
 
     def end(queue):
         if request.param == "removed by another":
-            remove(queue.id)
+            remove_id(queue.id)
         elif request.param == "removed by another process":
             spawn("sysvmq.remove(int(args[0]))", queue.id).finish()
         else:
@@ -77,19 +80,19 @@ def end(request, make, spawn, remove):
     return end
 
 
-def test_iterating_gets_every_item_until_the_queue_ends(q, thread, end):
+def test_iterating_gets_every_item_until_the_queue_ends(q, end):
     got = []
-    reader = thread(lambda: [got.append(item) for item in q])
+    reader = Call(lambda: [got.append(item) for item in q])
     for number in range(50):
         q.put(number)
-    reader.wait_blocked()
+    reader.until_asleep()
     end(q)
     reader.result()
     assert got == list(range(50))
 
 
-def test_the_end_ends_every_iteration(q, thread, end):
-    readers = [thread(list, q).wait_blocked() for _ in range(4)]
+def test_the_end_ends_every_iteration(q, end):
+    readers = [Call(list, q).until_asleep() for _ in range(4)]
     end(q)
     assert [reader.result() for reader in readers] == [[]] * 4
 
@@ -115,16 +118,16 @@ def test_detach_in_the_body_ends_the_iteration_and_leaves_the_rest(make, key):
     assert other.get_many() == [2, 3]
 
 
-def test_leaving_with_ends_the_iteration(make, thread):
+def test_leaving_with_ends_the_iteration(make):
     with make() as q:
-        reader = thread(list, q).wait_blocked()
+        reader = Call(list, q).until_asleep()
     assert reader.result() == []
 
 
-def test_a_queue_of_this_key_that_is_made_anew_is_another(make, key, thread, remove):
+def test_a_queue_of_this_key_that_is_made_anew_is_another(make, key):
     q = make(key)
-    reader = thread(list, q).wait_blocked()
-    remove(q.id)
+    reader = Call(list, q).until_asleep()
+    remove_id(q.id)
     make(key).put("for others")
     assert reader.result() == []
     assert list(q) == []
@@ -141,15 +144,15 @@ def test_iterating_over_what_was_never_opened_is_an_error():
         assert caught.value.errno == QueueError.INVALID_DESCRIPTOR
 
 
-def poke(when_blocked):
+def poke(when_asleep):
     main = threading.main_thread().ident
-    return when_blocked(lambda: signal.pthread_kill(main, signal.SIGUSR1))
+    return when_asleep(lambda: signal.pthread_kill(main, signal.SIGUSR1))
 
 
-def test_an_interruption_comes_through_and_the_iteration_goes_on(q, handler, when_blocked):
+def test_an_interruption_comes_through_and_the_iteration_goes_on(q, handler, when_asleep):
     calls = []
     handler(signal.SIGUSR1, lambda *_: calls.append(1))
-    poke(when_blocked)
+    poke(when_asleep)
     with pytest.raises(QueueError) as caught:
         for _ in q:
             pass
@@ -159,10 +162,10 @@ def test_an_interruption_comes_through_and_the_iteration_goes_on(q, handler, whe
     assert next(q) == "after"
 
 
-def test_retry_goes_on_iterating(make, handler, when_blocked):
+def test_retry_goes_on_iterating(make, handler, when_asleep):
     q = make(on_signal="retry")
     handler(signal.SIGUSR1, lambda *_: q.put("by the handler"))
-    poke(when_blocked)
+    poke(when_asleep)
     assert next(q) == "by the handler"
 
 
@@ -176,7 +179,7 @@ def test_retry_goes_on_iterating(make, handler, when_blocked):
     ids=repr,
 )
 @pytest.mark.parametrize("closes", [False, True])
-def test_what_a_handler_raises_comes_through(q, handler, when_blocked, error, closes):
+def test_what_a_handler_raises_comes_through(q, handler, when_asleep, error, closes):
     """Even where it says of something else that it is closed, and even when this one is, too."""
 
     def fail(*_):
@@ -185,16 +188,16 @@ def test_what_a_handler_raises_comes_through(q, handler, when_blocked, error, cl
         raise error
 
     handler(signal.SIGUSR1, fail)
-    poke(when_blocked)
+    poke(when_asleep)
     with pytest.raises(type(error)) as caught:
         next(q)
     assert caught.value is error
 
 
-def test_a_handler_that_closes_ends_a_retrying_iteration(make, handler, when_blocked):
+def test_a_handler_that_closes_ends_a_retrying_iteration(make, handler, when_asleep):
     q = make(on_signal="retry")
     handler(signal.SIGUSR1, lambda *_: q.close())
-    poke(when_blocked)
+    poke(when_asleep)
     assert list(q) == []
 
 
@@ -250,14 +253,14 @@ def test_an_item_received_while_the_queue_closes_is_not_lost(make):
     assert list(q) == [b"last"]
 
 
-def test_an_iteration_that_races_with_detach_loses_no_item(make, fresh_key, thread):
+def test_an_iteration_that_races_with_detach_loses_no_item(make, fresh):
     for number in range(60):
-        key = fresh_key()
+        key = fresh()
         q, other = make(key), make(key)
-        reader = thread(list, q)
+        reader = Call(list, q)
         if number % 2:
-            reader.wait_blocked()
-        putter = thread(other.put, "item")
+            reader.until_asleep()
+        putter = Call(other.put, "item")
         q.detach()
         putter.result()
         got = reader.result()
@@ -279,13 +282,13 @@ def test_a_subclass_that_gets_in_its_own_way_still_iterates(make):
     assert q.get() == "X"
 
 
-def test_threads_share_the_iteration(q, thread, until):
-    readers = [thread(list, q) for _ in range(4)]
+def test_threads_share_the_iteration(q):
+    readers = [Call(list, q) for _ in range(4)]
     for number in range(400):
         q.put(number)
     until(q.empty)
     for reader in readers:
-        reader.wait_blocked()
+        reader.until_asleep()
     q.close()
     got = [reader.result() for reader in readers]
     assert sorted(item for each in got for item in each) == list(range(400))

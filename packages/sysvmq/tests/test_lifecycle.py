@@ -12,6 +12,9 @@ from queue import Empty
 import pytest
 
 import sysvmq
+from harness.calls import Call
+from harness.tasks import until
+from kind import kernel_row
 from sysvmq import Queue, QueueError, RawSerializer
 
 
@@ -36,7 +39,7 @@ def grown(work, times, rounds=4):
     return min(growth)
 
 
-def test_opening_and_closing_5000_times_leaks_nothing(key, row):
+def test_opening_and_closing_5000_times_leaks_nothing(key):
     ids = set()
 
     def work(times):
@@ -50,7 +53,7 @@ def test_opening_and_closing_5000_times_leaks_nothing(key, row):
     descriptors = len(os.listdir("/proc/self/fd"))
     assert grown(work, 1000) < 300_000
     assert len(os.listdir("/proc/self/fd")) == descriptors
-    assert not [msqid for msqid in ids if row(msqid)][:10]
+    assert not [msqid for msqid in ids if kernel_row(msqid)][:10]
 
 
 def test_dropping_1000_objects_leaks_nothing(make):
@@ -63,14 +66,14 @@ def test_dropping_1000_objects_leaks_nothing(make):
     assert grown(work, 1000) < 300_000
 
 
-def test_threads_that_wait_and_end_leak_nothing(raw, thread, until):
+def test_threads_that_wait_and_end_leak_nothing(raw):
     def wait():
         with pytest.raises(Empty):
             raw.get(timeout=0.001)
 
     def work(times):
         for _ in range(times):
-            thread(wait).result()
+            Call(wait).result()
 
     timers = Path("/proc/self/timers")
     before = timers.read_text().count("ID:") if timers.exists() else 0
@@ -159,10 +162,10 @@ def test_the_collector_sees_what_a_queue_holds(make):
     assert any(held is serializer for held in gc.get_referents(queue))
 
 
-def test_a_queue_can_be_subclassed_with_an_init_of_its_own(fresh_key, make):
+def test_a_queue_can_be_subclassed_with_an_init_of_its_own(fresh, make):
     class Jobs(Queue):
         def __init__(self, name, *, size):
-            super().__init__(fresh_key(), size, serializer=RawSerializer)
+            super().__init__(fresh(), size, serializer=RawSerializer)
             self.name = name
 
         def put(self, item, *arguments, **options):
@@ -212,8 +215,8 @@ def test_a_subclass_that_forgets_init_is_a_closed_queue():
                 pass
 
 
-def test_init_called_again_leaves_a_whole_queue(make, fresh_key):
-    key, other = fresh_key(), fresh_key()
+def test_init_called_again_leaves_a_whole_queue(make, fresh):
+    key, other = fresh(), fresh()
     queue = make(key)
     queue.put("first")
     for _ in range(3):

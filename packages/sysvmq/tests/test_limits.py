@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from kind import kernel_limit
 from sysvmq import QueueError, RawSerializer
 
 DROP = """\
@@ -24,19 +25,19 @@ def report(line):
     return int(errno), int(os_errno), words
 
 
-def test_max_bytes_beyond_msgmnb_is_refused_with_the_limit_in_words(spawn, key, limit):
-    asked = limit("msgmnb") + 4321
+def test_max_bytes_beyond_msgmnb_is_refused_with_the_limit_in_words(spawn, key):
+    asked = kernel_limit("msgmnb") + 4321
     child = spawn(DROP + "report(lambda: Queue(int(args[0]), int(args[1])))", key, asked)
     errno, os_errno, words = report(child.finish())
     assert errno == QueueError.NO_PERMISSIONS
     assert os_errno == 1  # EPERM
     assert "msgmnb" in words
-    assert str(limit("msgmnb")) in words
+    assert str(kernel_limit("msgmnb")) in words
     assert str(asked) in words
     assert "sysctl" in words
 
 
-def test_a_queue_that_could_not_get_its_size_is_not_left_behind(spawn, key, limit):
+def test_a_queue_that_could_not_get_its_size_is_not_left_behind(spawn, key):
     code = (
         DROP
         + """\
@@ -44,7 +45,7 @@ report(lambda: Queue(int(args[0]), int(args[1])))
 report(lambda: Queue(int(args[0]), create=False))
 """
     )
-    child = spawn(code, key, limit("msgmnb") + 1)
+    child = spawn(code, key, kernel_limit("msgmnb") + 1)
     first, second = map(report, child.finish().splitlines())
     assert first[0] == QueueError.NO_PERMISSIONS
     assert second[0] == QueueError.DOES_NOT_EXIST
@@ -65,16 +66,16 @@ print(len(open("/proc/sysvipc/msg").readlines()) - 1)
     assert left == "0"
 
 
-def test_a_queue_that_was_there_before_survives_the_refusal(make, spawn, key, limit):
+def test_a_queue_that_was_there_before_survives_the_refusal(make, spawn, key):
     queue = make(key, mode=0o666)
     queue.put("survivor")
     child = spawn(
         DROP + "report(lambda: Queue(int(args[0]), int(args[1]), trusted=True))",
         key,
-        limit("msgmnb") + 1,
+        kernel_limit("msgmnb") + 1,
     )
     assert report(child.finish())[0] == QueueError.NO_PERMISSIONS
-    assert queue.max_bytes == limit("msgmnb")
+    assert queue.max_bytes == kernel_limit("msgmnb")
     assert queue.get() == "survivor"
 
 
@@ -111,24 +112,24 @@ queue.put(item[1:])
     assert queue.get_many() == [b"x" * 100]
 
 
-def test_max_bytes_up_to_msgmnb_needs_no_privilege(spawn, key, limit):
+def test_max_bytes_up_to_msgmnb_needs_no_privilege(spawn, key):
     child = spawn(
         DROP + "print(Queue(int(args[0]), int(args[1])).max_bytes)",
         key,
-        limit("msgmnb"),
+        kernel_limit("msgmnb"),
     )
-    assert child.finish() == str(limit("msgmnb"))
+    assert child.finish() == str(kernel_limit("msgmnb"))
 
 
-def test_a_message_beyond_msgmax_is_refused_with_the_limit_in_words(raw, limit):
-    size = limit("msgmax") + 1
+def test_a_message_beyond_msgmax_is_refused_with_the_limit_in_words(raw):
+    size = kernel_limit("msgmax") + 1
     for put in (raw.put, raw.put_nowait, lambda item: raw.put(item, timeout=1)):
         with pytest.raises(QueueError) as caught:
             put(b"x" * size)
         error = caught.value
         assert error.errno == QueueError.TOO_BIG_MESSAGE
         assert "msgmax" in error.msg
-        assert str(limit("msgmax")) in error.msg
+        assert str(kernel_limit("msgmax")) in error.msg
         assert str(size) in error.msg
     assert raw.empty()
 
@@ -279,7 +280,7 @@ reader = Queue(1, serializer=RawSerializer)
 got = []
 thread = threading.Thread(target=lambda: got.append(reader.get(timeout=100)), daemon=True)
 thread.start()
-wait_blocked(thread.native_id)
+until_asleep(task_of(thread))
 try:
     for name in ("msgmax", "msgmnb"):
         open("/proc/sys/kernel/" + name, "w").write("100000")

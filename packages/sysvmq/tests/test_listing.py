@@ -5,6 +5,7 @@ import os
 import pytest
 
 import sysvmq
+from kind import kernel_limit
 from sysvmq import Limits, Queue, QueueError, QueueInfo, QueueStat, RawSerializer
 
 
@@ -27,8 +28,8 @@ def test_a_queue_is_listed_with_what_stat_says_of_it(make, key):
 
 
 @pytest.mark.parametrize("low", [1, 2**31])
-def test_keys_are_listed_as_they_were_given(make, fresh_key, low):
-    key = fresh_key(low, low + 2**20)
+def test_keys_are_listed_as_they_were_given(make, fresh, low):
+    key = fresh(low, low + 2**20)
     assert info_of(make(key)).key == key
 
 
@@ -104,10 +105,10 @@ def test_a_system_without_the_table_is_told_in_words(monkeypatch, tmp_path):
 # -------------------------------------------------------------------------- limits
 
 
-def test_limits_are_the_system_s(limit):
+def test_limits_are_the_system_s():
     limits = sysvmq.limits()
     assert type(limits) is Limits
-    assert limits[:3] == (limit("msgmax"), limit("msgmnb"), limit("msgmni"))
+    assert limits[:3] == (kernel_limit("msgmax"), kernel_limit("msgmnb"), kernel_limit("msgmni"))
     assert all(type(value) is int for value in limits)
 
 

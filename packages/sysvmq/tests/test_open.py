@@ -5,14 +5,15 @@ from queue import Full
 
 import pytest
 
+from kind import kernel_limit, kernel_row
 from sysvmq import PickleSerializer, Queue, QueueError, RawSerializer
 
 
 @pytest.mark.parametrize("key", [None, 0])
-def test_no_key_and_zero_make_a_queue_of_one_s_own(make, row, key):
+def test_no_key_and_zero_make_a_queue_of_one_s_own(make, key):
     one, other = make(key), make(key)
     assert one.id != other.id
-    assert row(one.id)["key"] == "0"
+    assert kernel_row(one.id)["key"] == "0"
     one.put("mine")
     assert other.empty()
 
@@ -36,8 +37,8 @@ def test_unrelated_processes_meet_by_key(make, key, spawn):
 
 
 @pytest.mark.parametrize("low", [1, 2**31, 2**32 - 2**10])
-def test_keys_span_32_bits(make, fresh_key, low):
-    key = fresh_key(low, low + 2**10)
+def test_keys_span_32_bits(make, fresh, low):
+    key = fresh(low, low + 2**10)
     queue = make(key)
     queue.put("x")
     assert queue.key == key
@@ -62,7 +63,7 @@ def test_a_key_may_be_any_object_that_is_an_index(make, key):
     assert make(Index()).id == make(key).id
 
 
-def test_create_false_wants_an_existing_queue(make, fresh_key, key):
+def test_create_false_wants_an_existing_queue(make, fresh, key):
     with pytest.raises(QueueError) as caught:
         Queue(key, create=False)
     assert caught.value.errno == QueueError.DOES_NOT_EXIST
@@ -91,23 +92,23 @@ def test_without_exclusive_an_existing_queue_is_joined(make, key):
 
 @pytest.mark.parametrize("mode", [0o600, 0o666, 0o640, 0o622, 0o000])
 @pytest.mark.parametrize("umask", [0o022, 0o777])
-def test_the_mode_is_reached_exactly_whatever_the_umask(make, row, mode, umask):
+def test_the_mode_is_reached_exactly_whatever_the_umask(make, mode, umask):
     before = os.umask(umask)
     try:
         queue = make(mode=mode)
     finally:
         os.umask(before)
-    assert int(row(queue.id)["perms"], 8) & 0o777 == mode
+    assert int(kernel_row(queue.id)["perms"], 8) & 0o777 == mode
 
 
-def test_the_mode_is_the_owner_s_alone_by_default(q, row):
-    assert int(row(q.id)["perms"], 8) & 0o777 == 0o600
+def test_the_mode_is_the_owner_s_alone_by_default(q):
+    assert int(kernel_row(q.id)["perms"], 8) & 0o777 == 0o600
 
 
-def test_joining_changes_no_mode(make, row, key):
+def test_joining_changes_no_mode(make, key):
     queue = make(key, mode=0o660)
     make(key, mode=0o600)
-    assert int(row(queue.id)["perms"], 8) & 0o777 == 0o660
+    assert int(kernel_row(queue.id)["perms"], 8) & 0o777 == 0o660
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -144,7 +145,7 @@ queue.put([queue.get(), os.getuid()], msg_type=2)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_another_user_cannot_remove_the_queue(make, spawn, key, row):
+def test_another_user_cannot_remove_the_queue(make, spawn, key):
     queue = make(key, mode=0o666)
     child = spawn(
         "become()\n"
@@ -158,7 +159,7 @@ except QueueError as error:
         key,
     )
     assert child.finish() == "True"
-    assert row(queue.id)
+    assert kernel_row(queue.id)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -184,17 +185,17 @@ def test_max_bytes_is_applied(make):
     assert queue.qattr()["max_bytes"] == 4096
 
 
-def test_max_bytes_bounds_what_the_queue_holds(make, row):
+def test_max_bytes_bounds_what_the_queue_holds(make):
     queue = make(max_bytes=100, serializer=RawSerializer)
     queue.put(b"x" * 60)
     with pytest.raises(Full):
         queue.put_nowait(b"x" * 41)
     queue.put_nowait(b"x" * 40)
-    assert row(queue.id)["cbytes"] == "100"
+    assert kernel_row(queue.id)["cbytes"] == "100"
 
 
-def test_max_bytes_is_the_system_s_when_not_asked_for(q, limit):
-    assert q.max_bytes == limit("msgmnb")
+def test_max_bytes_is_the_system_s_when_not_asked_for(q):
+    assert q.max_bytes == kernel_limit("msgmnb")
 
 
 def test_max_bytes_is_the_queue_s_own_for_every_opener(make, key):
@@ -219,10 +220,10 @@ def test_maxmsgsize_is_what_the_queue_really_takes(make):
         assert caught.value.errno == QueueError.TOO_BIG_MESSAGE
 
 
-def test_the_attributes_tell_what_the_queue_is(make, key, row):
+def test_the_attributes_tell_what_the_queue_is(make, key):
     queue = make(key, 2000)
     assert queue.key == key
-    assert int(row(queue.id)["key"]) & 0xFFFFFFFF == key
+    assert int(kernel_row(queue.id)["key"]) & 0xFFFFFFFF == key
     assert queue.max_bytes == 2000
     assert queue.closed is False
     assert queue.serializer is PickleSerializer
@@ -266,36 +267,36 @@ def test_with_gives_the_queue_itself(make):
         assert same is queue
 
 
-def test_leaving_with_detaches_a_keyed_queue(make, key, row):
+def test_leaving_with_detaches_a_keyed_queue(make, key):
     with make(key) as queue:
         queue.put("for the next one")
     assert queue.closed
-    assert row(queue.id)
+    assert kernel_row(queue.id)
     assert make(key).get() == "for the next one"
 
 
 @pytest.mark.parametrize("key", [None, 0])
-def test_leaving_with_removes_a_private_queue(make, row, key):
+def test_leaving_with_removes_a_private_queue(make, key):
     with make(key) as queue:
-        assert row(queue.id)
+        assert kernel_row(queue.id)
     assert queue.closed
-    assert row(queue.id) is None
+    assert kernel_row(queue.id) is None
 
 
-def test_leaving_with_by_an_exception_lets_it_through(make, key, row):
+def test_leaving_with_by_an_exception_lets_it_through(make, key):
     with pytest.raises(ZeroDivisionError), make(key) as queue:
         raise ZeroDivisionError
     assert queue.closed
-    assert row(queue.id)
+    assert kernel_row(queue.id)
 
 
-def test_with_allows_close_and_detach_inside(make, row):
+def test_with_allows_close_and_detach_inside(make):
     with make() as queue:
         queue.close()
-    assert row(queue.id) is None
+    assert kernel_row(queue.id) is None
     with make() as queue:
         queue.detach()
-    assert row(queue.id)
+    assert kernel_row(queue.id)
 
 
 def test_a_closed_queue_cannot_be_entered(make):
@@ -306,32 +307,32 @@ def test_a_closed_queue_cannot_be_entered(make):
     assert caught.value.errno == QueueError.INVALID_DESCRIPTOR
 
 
-def test_close_removes_the_queue_for_everybody(make, key, row):
+def test_close_removes_the_queue_for_everybody(make, key):
     queue, other = make(key), make(key)
     queue.put("lost")
     queue.close()
     assert queue.closed
-    assert row(queue.id) is None
+    assert kernel_row(queue.id) is None
     with pytest.raises(QueueError) as caught:
         other.get_nowait()
     assert caught.value.errno == QueueError.INVALID_DESCRIPTOR
 
 
-def test_detach_leaves_the_queue_and_its_messages(make, key, row):
+def test_detach_leaves_the_queue_and_its_messages(make, key):
     queue = make(key)
     queue.put("kept")
     queue.detach()
     assert queue.closed
-    assert row(queue.id)
+    assert kernel_row(queue.id)
     assert make(key).get() == "kept"
 
 
-def test_a_dropped_queue_stays_in_the_kernel(make, key, row):
+def test_a_dropped_queue_stays_in_the_kernel(make, key):
     queue = make(key)
     queue.put("persistent")
     msqid = queue.id
     del queue
-    assert row(msqid)["qnum"] == "1"
+    assert kernel_row(msqid)["qnum"] == "1"
 
 
 def test_a_removed_key_can_be_created_anew(make, key):
@@ -343,7 +344,7 @@ def test_a_removed_key_can_be_created_anew(make, key):
     assert second.id != first.id
 
 
-def test_exclusive_without_create_is_refused(fresh_key):
+def test_exclusive_without_create_is_refused(fresh):
     """It could only mean that an existing queue is not wanted either."""
     with pytest.raises(ValueError, match="exclusive=True needs create=True"):
-        Queue(fresh_key(), create=False, exclusive=True)
+        Queue(fresh(), create=False, exclusive=True)

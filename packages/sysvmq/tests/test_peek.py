@@ -7,6 +7,8 @@ from queue import Empty
 
 import pytest
 
+from harness.calls import Call
+from kind import kernel_row, remove_id
 from sysvmq import DecodeError, Message, QueueError, RawSerializer
 
 
@@ -17,13 +19,13 @@ def three(q):
     return q
 
 
-def test_peek_shows_the_oldest_message_and_leaves_it(three, row):
-    before = row(three.id)
+def test_peek_shows_the_oldest_message_and_leaves_it(three):
+    before = kernel_row(three.id)
     for _ in range(3):
         message = three.peek()
         assert type(message) is Message
         assert message == ("item 0", 5)
-    assert row(three.id) == before
+    assert kernel_row(three.id) == before
     assert three.receive() == ("item 0", 5)
 
 
@@ -94,18 +96,18 @@ def test_peek_at_what_does_not_decode_leaves_it(q, make):
     assert raw.get() == b"\x80bad"
 
 
-def test_peek_at_a_removed_queue_is_an_invalid_descriptor(q, remove):
-    remove(q.id)
+def test_peek_at_a_removed_queue_is_an_invalid_descriptor(q):
+    remove_id(q.id)
     with pytest.raises(QueueError, match="removed") as caught:
         q.peek()
     assert caught.value.errno == QueueError.INVALID_DESCRIPTOR
 
 
-def test_peek_disturbs_no_reader(q, thread):
-    waiter = thread(q.get, msg_type=2).wait_blocked()
+def test_peek_disturbs_no_reader(q):
+    waiter = Call(q.get, msg_type=2).until_asleep()
     q.put("x", msg_type=1)
     assert q.peek() == ("x", 1)
-    waiter.wait_blocked()
+    waiter.until_asleep()
     q.put("y", msg_type=2)
     assert waiter.result() == "y"
 

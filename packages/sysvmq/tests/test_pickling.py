@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from kind import kernel_row, remove_id
 from sysvmq import (
     Message,
     PickleSerializer,
@@ -86,8 +87,8 @@ def test_a_serializer_that_does_not_pickle_says_so(make):
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_subclass_is_rebuilt_as_itself_with_its_attributes(fresh_key, protocol):
-    with Jobs("printer", fresh_key()) as jobs:
+def test_a_subclass_is_rebuilt_as_itself_with_its_attributes(fresh, protocol):
+    with Jobs("printer", fresh()) as jobs:
         jobs.since = 1970
         same = pickle.loads(pickle.dumps(jobs, protocol))
         assert type(same) is Jobs
@@ -100,11 +101,11 @@ def test_a_subclass_without_attributes_is_rebuilt_as_itself(make):
     assert type(pickle.loads(pickle.dumps(make(cls=Plain)))) is Plain
 
 
-def test_a_private_queue_pickles_and_its_copy_is_no_owner(row):
+def test_a_private_queue_pickles_and_its_copy_is_no_owner():
     with Queue() as queue:
         with pickle.loads(pickle.dumps(queue)) as same:
             same.put("x")
-        assert row(queue.id)
+        assert kernel_row(queue.id)
         assert queue.get() == "x"
 
 
@@ -121,9 +122,9 @@ def test_a_queue_that_was_never_opened_refuses_to_pickle():
         pickle.dumps(Queue.__new__(Queue))
 
 
-def test_a_pickle_of_a_removed_queue_does_not_exist(q, remove):
+def test_a_pickle_of_a_removed_queue_does_not_exist(q):
     data = pickle.dumps(q)
-    remove(q.id)
+    remove_id(q.id)
     with pytest.raises(QueueError, match=str(q.id)) as caught:
         pickle.loads(data)
     assert caught.value.errno == QueueError.DOES_NOT_EXIST
@@ -131,7 +132,7 @@ def test_a_pickle_of_a_removed_queue_does_not_exist(q, remove):
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
 @pytest.mark.parametrize("serializer", [None, json])
-def test_a_copy_is_a_handle_of_its_own(make, copied, serializer, row):
+def test_a_copy_is_a_handle_of_its_own(make, copied, serializer):
     queue = make(serializer=serializer)
     same = copied(queue)
     assert (same.id, same.serializer) == (queue.id, queue.serializer)

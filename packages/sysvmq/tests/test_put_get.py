@@ -1,11 +1,12 @@
 """What goes in comes out: order, message types, sizes."""
 
 import ctypes
-import threading
 from queue import Empty, Full
 
 import pytest
 
+from harness.tasks import task_of, until_asleep
+from kind import kernel_limit
 from sysvmq import QueueError
 
 LONG_MAX = 2 ** (8 * ctypes.sizeof(ctypes.c_long) - 1) - 1
@@ -122,8 +123,8 @@ def test_a_type_may_be_any_object_that_is_an_index(q):
 
 
 @pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 1000, 4047, 4048, 4049, 8192])
-def test_bytes_of_any_size_up_to_msgmax_come_back(raw, limit, size):
-    size = min(size, limit("msgmax"))
+def test_bytes_of_any_size_up_to_msgmax_come_back(raw, size):
+    size = min(size, kernel_limit("msgmax"))
     data = bytes(i * 7 & 255 for i in range(size))
     raw.put(data)
     got = raw.get()
@@ -131,8 +132,8 @@ def test_bytes_of_any_size_up_to_msgmax_come_back(raw, limit, size):
     assert got == data
 
 
-def test_msgmax_bytes_come_back(raw, limit):
-    data = b"\xa5" * limit("msgmax")
+def test_msgmax_bytes_come_back(raw):
+    data = b"\xa5" * kernel_limit("msgmax")
     raw.put(data)
     assert raw.get() == data
 
@@ -191,27 +192,27 @@ def test_a_full_queue_is_full(full):
     assert full.get() == b"f" * 16
 
 
-def test_a_blocked_get_takes_what_is_put(q, when_blocked):
-    when_blocked(lambda: q.put("at last"))
+def test_a_blocked_get_takes_what_is_put(q, when_asleep):
+    when_asleep(lambda: q.put("at last"))
     assert q.get() == "at last"
 
 
-def test_a_blocked_get_waits_for_its_type(q, when_blocked, blocked):
+def test_a_blocked_get_waits_for_its_type(q, when_asleep):
 
-    tid = threading.get_native_id()
+    task = task_of()
 
     def feed():
         q.put("other", msg_type=2)
-        blocked(tid)
+        until_asleep(task)
         q.put("mine", msg_type=9)
 
-    when_blocked(feed)
+    when_asleep(feed)
     assert q.get(msg_type=9) == "mine"
     assert q.get_nowait() == "other"
 
 
-def test_a_blocked_put_goes_on_when_there_is_room(full, when_blocked):
-    watcher = when_blocked(full.get)
+def test_a_blocked_put_goes_on_when_there_is_room(full, when_asleep):
+    watcher = when_asleep(full.get)
     full.put(b"second")
     assert watcher.result() == b"f" * 16
     assert full.get() == b"second"

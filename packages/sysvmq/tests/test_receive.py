@@ -8,6 +8,8 @@ from queue import Empty
 import pytest
 
 import sysvmq
+from harness.calls import Call
+from kind import kernel_limit
 from sysvmq import DecodeError, Message, QueueError, RawSerializer
 
 LONG_MAX = 2 ** (8 * ctypes.sizeof(ctypes.c_long) - 1) - 1
@@ -40,22 +42,22 @@ def test_receive_tells_types_over_the_whole_of_c_long(q, kind):
     assert q.receive() == ("x", kind)
 
 
-def test_receive_waits_and_is_woken_by_a_message(q, thread):
-    waiter = thread(q.receive, msg_type=2).wait_blocked()
+def test_receive_waits_and_is_woken_by_a_message(q):
+    waiter = Call(q.receive, msg_type=2).until_asleep()
     q.put("awaited", msg_type=2)
     assert waiter.result() == ("awaited", 2)
 
 
-def test_receive_ends_when_its_queue_is_closed(q, thread):
-    waiter = thread(q.receive).wait_blocked()
+def test_receive_ends_when_its_queue_is_closed(q):
+    waiter = Call(q.receive).until_asleep()
     q.detach()
     assert waiter.outcome().errno == QueueError.INVALID_DESCRIPTOR
 
 
-def test_a_signal_interrupts_receive_as_it_does_get(q, handler, when_blocked):
+def test_a_signal_interrupts_receive_as_it_does_get(q, handler, when_asleep):
     handler(signal.SIGUSR1, lambda *_: None)
     main = threading.main_thread().ident
-    when_blocked(lambda: signal.pthread_kill(main, signal.SIGUSR1))
+    when_asleep(lambda: signal.pthread_kill(main, signal.SIGUSR1))
     with pytest.raises(QueueError) as caught:
         q.receive(msg_type=1, exclude=True)
     assert caught.value.errno == QueueError.INTERRUPTED
@@ -68,8 +70,8 @@ def test_a_message_that_does_not_decode_is_handed_over_by_receive(q, make):
     assert (caught.value.data, caught.value.msg_type) == (b"\x80bad", 9)
 
 
-def test_receive_takes_messages_of_every_length_that_is_allowed(raw, limit):
-    for size in (0, 1, limit("msgmax") - 1, limit("msgmax")):
+def test_receive_takes_messages_of_every_length_that_is_allowed(raw):
+    for size in (0, 1, kernel_limit("msgmax") - 1, kernel_limit("msgmax")):
         data = bytes(size)
         raw.put(data, msg_type=3)
         assert raw.peek() == (data, 3)
@@ -115,10 +117,10 @@ def test_exclude_knows_types_over_the_whole_of_c_long(q, kind):
         q.get_nowait(kind, exclude=True)
 
 
-def test_a_blocked_reader_that_excludes_a_type_sleeps_on_through_it(q, thread):
-    waiter = thread(q.get, msg_type=5, exclude=True).wait_blocked()
+def test_a_blocked_reader_that_excludes_a_type_sleeps_on_through_it(q):
+    waiter = Call(q.get, msg_type=5, exclude=True).until_asleep()
     q.put("not for it", msg_type=5)
-    waiter.wait_blocked()
+    waiter.until_asleep()
     q.put("for it", msg_type=6)
     assert waiter.result() == "for it"
     assert q.get() == "not for it"
@@ -141,7 +143,7 @@ def test_exclude_needs_a_type_to_exclude(q, kind):
     assert q.qsize() == 1
 
 
-def test_many_readers_of_one_type_each_share_a_queue(q, thread):
+def test_many_readers_of_one_type_each_share_a_queue(q):
     """receive in several threads, one of which takes what the others leave."""
     total = 60
     counts = {1: 0, 2: 0, "rest": 0}
@@ -151,9 +153,9 @@ def test_many_readers_of_one_type_each_share_a_queue(q, thread):
             counts[name] += 1
 
     readers = [
-        thread(read, 1, msg_type=1),
-        thread(read, 2, msg_type=2),
-        thread(read, "rest", msg_type=-6),
+        Call(read, 1, msg_type=1),
+        Call(read, 2, msg_type=2),
+        Call(read, "rest", msg_type=-6),
     ]
     for _ in range(total):
         q.put("for all", msg_type=3)

@@ -8,6 +8,7 @@ import warnings
 
 import pytest
 
+from harness.calls import Call
 from sysvmq import PickleSerializer, Queue, QueueError, RawSerializer
 
 
@@ -19,9 +20,9 @@ def test_a_message_over_the_reader_s_max_bytes_is_not_thrown_away(make, key):
     assert small.get(timeout=60) == b"x" * 5000
 
 
-def test_a_message_over_the_reader_s_max_bytes_wakes_a_blocked_reader(make, key, when_blocked):
+def test_a_message_over_the_reader_s_max_bytes_wakes_a_blocked_reader(make, key, when_asleep):
     small = make(key, 100, serializer=RawSerializer)
-    when_blocked(lambda: make(key, 8000, serializer=RawSerializer).put(b"y" * 5000))
+    when_asleep(lambda: make(key, 8000, serializer=RawSerializer).put(b"y" * 5000))
     assert small.get(timeout=200) == b"y" * 5000
 
 
@@ -32,10 +33,10 @@ def test_the_default_reader_reads_any_message(raw, make, size):
     assert make(raw.key, serializer=RawSerializer).get() == b"x" * size
 
 
-def test_a_signal_with_sa_restart_does_not_turn_a_wait_into_empty(q, handler, when_blocked):
+def test_a_signal_with_sa_restart_does_not_turn_a_wait_into_empty(q, handler, when_asleep):
     """ipcqueue 0.9.7 takes any interruption for an empty queue."""
     handler(signal.SIGUSR1, lambda *_: None, restart=True)
-    when_blocked(lambda: os.kill(os.getpid(), signal.SIGUSR1))
+    when_asleep(lambda: os.kill(os.getpid(), signal.SIGUSR1))
     with pytest.raises(QueueError) as caught:
         q.get(timeout=200)
     assert caught.value.errno == QueueError.INTERRUPTED
@@ -74,8 +75,8 @@ def test_a_message_longer_than_the_queue_never_blocks(make):
     assert caught.value.errno == QueueError.TOO_BIG_MESSAGE
 
 
-def test_closing_leaves_no_thread_blocked_for_ever(q, thread):
-    waiter = thread(q.get).wait_blocked()
+def test_closing_leaves_no_thread_blocked_for_ever(q):
+    waiter = Call(q.get).until_asleep()
     q.close()
     assert waiter.outcome().errno == QueueError.INVALID_DESCRIPTOR
 

@@ -4,19 +4,21 @@ import os
 
 import pytest
 
+from harness.calls import Call
+from kind import kernel_limit, kernel_row, remove_id
 from sysvmq import QueueError, RawSerializer
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
 @pytest.mark.parametrize("mode", [0o000, 0o600, 0o622, 0o666, 0o777])
-def test_the_mode_is_set_exactly_whatever_the_umask(q, row, mode):
+def test_the_mode_is_set_exactly_whatever_the_umask(q, mode):
     before = os.umask(0o077)
     try:
         q.set(mode=mode)
     finally:
         os.umask(before)
-    assert int(row(q.id)["perms"], 8) == mode
+    assert int(kernel_row(q.id)["perms"], 8) == mode
 
 
 def test_only_what_is_given_is_changed(make):
@@ -37,7 +39,7 @@ def test_none_and_nothing_change_nothing(make):
 
 
 @needs_root
-def test_owner_and_group_are_given_away_and_the_creator_stays(q, row):
+def test_owner_and_group_are_given_away_and_the_creator_stays(q):
     q.set(uid=65534, gid=65533)
     stat = q.stat()
     assert (stat.uid, stat.gid) == (65534, 65533)
@@ -51,7 +53,7 @@ def test_ids_span_32_bits(q):
 
 
 @needs_root
-def test_the_new_owner_may_change_and_remove_it(make, key, spawn, row):
+def test_the_new_owner_may_change_and_remove_it(make, key, spawn):
     queue = make(key)
     queue.set(uid=65534)
     code = """\
@@ -61,7 +63,7 @@ print(oct(queue.stat().mode), queue.max_bytes)
 queue.close()
 """
     assert spawn("become()\n" + code, key).finish() == "0o666 500"
-    assert row(queue.id) is None
+    assert kernel_row(queue.id) is None
 
 
 @needs_root
@@ -95,8 +97,8 @@ print(oct(queue.stat().mode), queue.stat().max_bytes, queue.stat().uid)
 
 
 @needs_root
-def test_more_bytes_than_msgmnb_are_refused_with_the_limit_in_words(key, spawn, limit):
-    asked = limit("msgmnb") + 1
+def test_more_bytes_than_msgmnb_are_refused_with_the_limit_in_words(key, spawn):
+    asked = kernel_limit("msgmnb") + 1
     code = """\
 queue = Queue(int(args[0]))
 report(lambda: queue.set(max_bytes=int(args[1])))
@@ -105,7 +107,8 @@ queue.close()
     words = spawn("become()\n" + code, key, asked).finish()
     assert words.startswith("True")
     assert (
-        f"kernel.msgmnb = {limit('msgmnb')}" in words and f"sysctl kernel.msgmnb={asked}" in words
+        f"kernel.msgmnb = {kernel_limit('msgmnb')}" in words
+        and f"sysctl kernel.msgmnb={asked}" in words
     )
 
 
@@ -124,8 +127,8 @@ except QueueError as error:
     assert spawn(code, key).finish() == "True True True"
 
 
-def test_a_larger_queue_lets_a_blocked_put_in(full, thread):
-    waiter = thread(full.put, b"waiting").wait_blocked()
+def test_a_larger_queue_lets_a_blocked_put_in(full):
+    waiter = Call(full.put, b"waiting").until_asleep()
     full.set(max_bytes=100)
     waiter.result()
     assert full.qsize() == 2
@@ -140,16 +143,16 @@ def test_a_smaller_queue_keeps_what_it_holds(make):
     assert queue.max_bytes == 10
 
 
-def test_a_blocked_get_goes_on_waiting(q, thread):
-    waiter = thread(q.get).wait_blocked()
+def test_a_blocked_get_goes_on_waiting(q):
+    waiter = Call(q.get).until_asleep()
     q.set(mode=0o640)
-    waiter.wait_blocked()
+    waiter.until_asleep()
     q.put("x")
     assert waiter.result() == "x"
 
 
-def test_set_of_a_removed_queue_is_an_invalid_descriptor(q, remove):
-    remove(q.id)
+def test_set_of_a_removed_queue_is_an_invalid_descriptor(q):
+    remove_id(q.id)
     for change in ({}, {"mode": 0o600}):
         with pytest.raises(QueueError, match="removed") as caught:
             q.set(**change)

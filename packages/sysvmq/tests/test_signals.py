@@ -12,10 +12,12 @@ import types
 
 import pytest
 
+from harness.calls import Call
+from harness.measure import times_out
+from harness.tasks import is_asleep, main_task, task_of, until, until_asleep
 from sysvmq import QueueError
 
 MAIN = threading.main_thread().ident
-MAIN_TID = threading.main_thread().native_id
 
 
 def interrupt(signum=signal.SIGUSR1):
@@ -62,10 +64,10 @@ def wait(make, raw, way):
     return wait
 
 
-def test_raise_raises_interrupted_after_the_handler(wait, calls, when_blocked):
+def test_raise_raises_interrupted_after_the_handler(wait, calls, when_asleep):
     call = wait("raise")
     size = wait.queue.qsize()
-    when_blocked(interrupt)
+    when_asleep(interrupt)
     with pytest.raises(QueueError) as caught:
         call()
     assert caught.value.errno == QueueError.INTERRUPTED
@@ -73,75 +75,75 @@ def test_raise_raises_interrupted_after_the_handler(wait, calls, when_blocked):
     assert wait.queue.qsize() == size
 
 
-def test_raise_is_the_default(q, calls, when_blocked):
-    when_blocked(interrupt)
+def test_raise_is_the_default(q, calls, when_asleep):
+    when_asleep(interrupt)
     with pytest.raises(QueueError) as caught:
         q.get()
     assert caught.value.errno == QueueError.INTERRUPTED
 
 
-def test_a_queue_goes_on_after_it_was_interrupted(wait, calls, when_blocked):
+def test_a_queue_goes_on_after_it_was_interrupted(wait, calls, when_asleep):
     call = wait("raise")
     for number in range(1, 6):
-        when_blocked(interrupt)
+        when_asleep(interrupt)
         with pytest.raises(QueueError):
             call()
         assert len(calls) == number
-    when_blocked(wait.unblock)
+    when_asleep(wait.unblock)
     call()
 
 
-def test_retry_runs_the_handler_at_once_and_waits_on(wait, calls, when_blocked, until, blocked):
-    call, tid = wait("retry"), threading.get_native_id()
+def test_retry_runs_the_handler_at_once_and_waits_on(wait, calls, when_asleep):
+    call, task = wait("retry"), task_of()
 
     def disturb():
         for number in range(1, 4):
             interrupt()
             until(lambda: len(calls) == number, what="the handler")
-            blocked(tid)
+            until_asleep(task)
         wait.unblock()
 
-    when_blocked(disturb)
+    when_asleep(disturb)
     assert call() in (None, b"x")
     assert len(calls) == 3
 
 
 @pytest.mark.parametrize("on_signal", ["raise", "retry"])
-def test_what_a_handler_raises_propagates(wait, handler, restart, when_blocked, on_signal):
+def test_what_a_handler_raises_propagates(wait, handler, restart, when_asleep, on_signal):
     def raising(*_):
         raise ZeroDivisionError("from the handler")
 
     handler(signal.SIGUSR1, raising, restart)
     call = wait(on_signal)
     size = wait.queue.qsize()
-    when_blocked(interrupt)
+    when_asleep(interrupt)
     with pytest.raises(ZeroDivisionError, match="from the handler"):
         call()
     assert wait.queue.qsize() == size
 
 
 @pytest.mark.parametrize("on_signal", ["raise", "retry"])
-def test_control_c_is_a_keyboard_interrupt(wait, handler, when_blocked, on_signal):
+def test_control_c_is_a_keyboard_interrupt(wait, handler, when_asleep, on_signal):
     handler(signal.SIGINT, signal.default_int_handler)
     call = wait(on_signal)
-    when_blocked(lambda: os.kill(os.getpid(), signal.SIGINT))
+    when_asleep(lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         call()
 
 
 def test_control_c_ends_a_program_that_waits(spawn, key):
-    child = spawn("Queue(int(args[0])).get()", key).wait_blocked()
+    child = spawn("Queue(int(args[0])).get()", key).until_asleep()
     child.send_signal(signal.SIGINT)
     assert child.wait(60) == -signal.SIGINT
 
 
 def test_sigterm_ends_a_program_that_waits(spawn, key):
-    child = spawn("Queue(int(args[0]), on_signal='retry').get()", key).wait_blocked()
+    child = spawn("Queue(int(args[0]), on_signal='retry').get()", key).until_asleep()
     child.send_signal(signal.SIGTERM)
     assert child.wait(60) == -signal.SIGTERM
 
 
-def test_a_timeout_is_not_restarted_by_signals(make, calls, thread, times_out):
+def test_a_timeout_is_not_restarted_by_signals(make, calls):
     """They come as long as it waits: were it restarted, it would never end."""
     queue = make(on_signal="retry")
     over = threading.Event()
@@ -150,7 +152,7 @@ def test_a_timeout_is_not_restarted_by_signals(make, calls, thread, times_out):
         while not over.wait(0.02):
             interrupt()
 
-    noise = thread(disturb)
+    noise = Call(disturb)
     try:
         while len(calls) <= 3:
             times_out(0.4, lambda: queue.get(timeout=0.4))
@@ -161,28 +163,28 @@ def test_a_timeout_is_not_restarted_by_signals(make, calls, thread, times_out):
 
 @pytest.mark.parametrize("on_signal", ["raise", "retry"])
 @pytest.mark.parametrize("timeout", [None, 200])
-def test_other_threads_always_go_on(make, calls, thread, until, blocked, on_signal, timeout):
+def test_other_threads_always_go_on(make, calls, on_signal, timeout):
     queue = make(on_signal=on_signal)
-    waiter = thread(queue.get, timeout=timeout).wait_blocked()
+    waiter = Call(queue.get, timeout=timeout).until_asleep()
     for number in range(1, 4):
         signal.pthread_kill(waiter.ident, signal.SIGUSR1)
         until(lambda: len(calls) == number, what="the handler")
-        waiter.wait_blocked()
+        waiter.until_asleep()
     queue.put("undisturbed")
     assert waiter.result() == "undisturbed"
 
 
-def test_other_threads_go_on_while_they_put(full, calls, thread, until):
-    waiter = thread(full.put, b"second").wait_blocked()
+def test_other_threads_go_on_while_they_put(full, calls):
+    waiter = Call(full.put, b"second").until_asleep()
     signal.pthread_kill(waiter.ident, signal.SIGUSR1)
     until(lambda: calls, what="the handler")
-    waiter.wait_blocked()
+    waiter.until_asleep()
     full.get()
     waiter.result()
     assert full.get() == b"second"
 
 
-def test_a_signal_to_another_thread_leaves_its_timeout_alone(make, calls, thread, times_out):
+def test_a_signal_to_another_thread_leaves_its_timeout_alone(make, calls):
     queue = make()
     over, leave = threading.Event(), threading.Event()
 
@@ -194,21 +196,21 @@ def test_a_signal_to_another_thread_leaves_its_timeout_alone(make, calls, thread
             over.set()
             leave.wait()  # no signal may be sent to a thread that has ended
 
-    waiter = thread(wait)
+    waiter = Call(wait)
     while not over.wait(0.02):
         signal.pthread_kill(waiter.ident, signal.SIGUSR1)
     leave.set()
     waiter.result()
 
 
-def test_a_handler_may_use_the_queue_that_waits(make, handler, when_blocked, restart):
+def test_a_handler_may_use_the_queue_that_waits(make, handler, when_asleep, restart):
     queue = make(on_signal="retry")
     handler(signal.SIGUSR1, lambda *_: queue.put("from the handler"), restart)
-    when_blocked(interrupt)
+    when_asleep(interrupt)
     assert queue.get() == "from the handler"
 
 
-def test_a_handler_may_take_the_message_away(make, handler, when_blocked, restart):
+def test_a_handler_may_take_the_message_away(make, handler, when_asleep, restart):
     queue = make(on_signal="retry")
     taken = []
 
@@ -218,12 +220,12 @@ def test_a_handler_may_take_the_message_away(make, handler, when_blocked, restar
         queue.put("second")
 
     handler(signal.SIGUSR1, take, restart)
-    when_blocked(interrupt)
+    when_asleep(interrupt)
     assert queue.get() == "second"
     assert taken == ["first"]
 
 
-def test_a_handler_may_wait_on_the_queue_that_waits(make, handler, when_blocked, restart):
+def test_a_handler_may_wait_on_the_queue_that_waits(make, handler, when_asleep, restart):
     queue = make(on_signal="retry")
     inner = []
 
@@ -234,26 +236,26 @@ def test_a_handler_may_wait_on_the_queue_that_waits(make, handler, when_blocked,
         queue.put("outer")
 
     handler(signal.SIGUSR1, nested, restart)
-    when_blocked(interrupt)
+    when_asleep(interrupt)
     assert queue.get(timeout=200) == "outer"
     assert inner == [True]
 
 
 @pytest.fixture
-def signalled(thread, until, asleep):
+def signalled():
     """A function: make a call that waits so long; return whether a signal came in time."""
 
     def signalled(call, timeout):
         over, deadline = threading.Event(), time.monotonic() + timeout
 
         def shoot():
-            until(lambda: over.is_set() or asleep(MAIN_TID), what="the test to block")
+            until(lambda: over.is_set() or is_asleep(main_task()), what="the test to block")
             in_time = not over.is_set() and time.monotonic() < deadline
             if in_time:
                 interrupt()
             return in_time
 
-        shooter = thread(shoot)
+        shooter = Call(shoot)
         try:
             call(timeout=timeout)
         finally:
@@ -264,7 +266,7 @@ def signalled(thread, until, asleep):
     return signalled
 
 
-def test_a_timeout_survives_a_handler_that_waits_too(make, handler, signalled, times_out, restart):
+def test_a_timeout_survives_a_handler_that_waits_too(make, handler, signalled, restart):
     """It would be lost with the timeout of the handler's wait, and the wait never end."""
     queue = make(on_signal="retry")
     nested = []
@@ -304,40 +306,40 @@ def test_a_handler_that_outlasts_the_timeout_ends_the_wait(make, handler, signal
     assert outlasted
 
 
-def test_ignored_signals_do_not_interrupt(q, handler, thread, when_blocked, blocked):
+def test_ignored_signals_do_not_interrupt(q, handler, when_asleep):
     handler(signal.SIGUSR2, signal.SIG_IGN)
-    tid = threading.get_native_id()
+    task = task_of()
 
     def disturb():
         interrupt(signal.SIGUSR2)
         interrupt(signal.SIGURG)
-        blocked(tid)
+        until_asleep(task)
         q.put("x")
 
-    when_blocked(disturb)
+    when_asleep(disturb)
     assert q.get() == "x"
 
 
 @pytest.mark.parametrize("arguments", ["", "timeout=200"])
-def test_a_stopped_process_waits_on_when_it_is_continued(spawn, make, key, until, arguments):
+def test_a_stopped_process_waits_on_when_it_is_continued(spawn, make, key, arguments):
     """msgrcv fails with EINTR after SIGCONT though no handler has run, signal(7)."""
     queue = make(key)
     child = spawn(
         f"print(Queue(int(args[0]), on_signal='retry').get({arguments}))", key
-    ).wait_blocked()
+    ).until_asleep()
     for _ in range(3):
         child.send_signal(signal.SIGSTOP)
         until(lambda: os.waitpid(child.pid, os.WUNTRACED | os.WNOHANG)[0], what="a stop")
         child.send_signal(signal.SIGCONT)
-        child.wait_blocked()
+        child.until_asleep()
     queue.put("still there")
     assert child.finish() == "still there"
 
 
-def test_a_signal_is_not_mistaken_for_a_timeout_nor_for_empty(make, calls, when_blocked):
+def test_a_signal_is_not_mistaken_for_a_timeout_nor_for_empty(make, calls, when_asleep):
     queue = make()
     for timeout in (None, 200, 9e9):
-        when_blocked(interrupt)
+        when_asleep(interrupt)
         with pytest.raises(QueueError) as caught:
             queue.get(timeout=timeout)
         assert caught.value.errno == QueueError.INTERRUPTED
@@ -366,7 +368,7 @@ def sleeps_on():
     """Whether the signal is no longer on its way, and the target sleeps in the queue."""
     status = read(f"/proc/{target}/status").splitlines()
     pending = [int(line.split()[1], 16) for line in status if line[:7] in ("SigPnd:", "ShdPnd:")]
-    return not any(pending) and is_blocked(target, target)
+    return not any(pending) and is_asleep(f"/proc/{target}")
 
 for number in range(rounds):
     while entered_handled[0] == number:

@@ -5,14 +5,15 @@ import time
 
 import pytest
 
+from kind import kernel_row, remove_id
 from sysvmq import Queue, QueueError, QueueStat, RawSerializer
 
 
-def test_stat_has_every_field_of_the_kernel_s_table(q, row):
+def test_stat_has_every_field_of_the_kernel_s_table(q):
     q.put("x")
     q.put("yy")
     q.get()
-    kernel, stat = row(q.id), q.stat()
+    kernel, stat = kernel_row(q.id), q.stat()
     assert type(stat) is QueueStat
     assert stat == QueueStat(
         uid=int(kernel["uid"]),
@@ -58,8 +59,8 @@ def test_stat_says_who_put_and_who_got_and_when(raw, spawn):
 
 
 @pytest.mark.parametrize("low", [1, 2**31])
-def test_stat_knows_keys_of_32_bits(make, fresh_key, low):
-    key = fresh_key(low, low + 2**20)
+def test_stat_knows_keys_of_32_bits(make, fresh, low):
+    key = fresh(low, low + 2**20)
     assert make(key).stat().key == key
 
 
@@ -68,8 +69,8 @@ def test_stat_of_a_private_queue_has_key_0():
         assert queue.stat().key == 0
 
 
-def test_stat_of_a_removed_queue_is_an_invalid_descriptor(q, remove):
-    remove(q.id)
+def test_stat_of_a_removed_queue_is_an_invalid_descriptor(q):
+    remove_id(q.id)
     with pytest.raises(QueueError) as caught:
         q.stat()
     assert caught.value.errno == QueueError.INVALID_DESCRIPTOR

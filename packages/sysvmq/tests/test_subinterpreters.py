@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+from harness.tasks import until_asleep
+
 OPEN = """\
 try:
     import _interpreters as interpreters
@@ -176,7 +178,7 @@ except queue.Empty:
 
 
 @own_gil
-def test_close_in_one_interpreter_wakes_another(make, key, spawn, blocked):
+def test_close_in_one_interpreter_wakes_another(make, key, spawn):
     make(key)
     child = spawn(
         OPEN
@@ -197,6 +199,6 @@ print("ended")
 """,
         key,
     )
-    blocked(int(child.line()), child.pid)
+    until_asleep(f"{child.task}/task/{child.line()}")
     make(key).close()
     assert child.finish() == "woken\nended"

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from harness.calls import Call
 from sysvmq import Queue, QueueError, RawSerializer
 
 MESSAGES = int(os.environ.get("SYSVMQ_TEST_MESSAGES", "20000"))
@@ -70,7 +71,7 @@ def test_two_processes_of_four_threads_lose_double_and_reorder_nothing(make, key
 
 
 @pytest.mark.parametrize("max_bytes", [None, 60])
-def test_eight_threads_on_one_object_lose_double_and_reorder_nothing(make, thread, max_bytes):
+def test_eight_threads_on_one_object_lose_double_and_reorder_nothing(make, max_bytes):
     queue, each = make(max_bytes=max_bytes), MESSAGES // 8
 
     def produce(producer):
@@ -83,8 +84,8 @@ def test_eight_threads_on_one_object_lose_double_and_reorder_nothing(make, threa
             seen.append(item)
         return seen
 
-    consumers = [thread(consume) for _ in range(4)]
-    producers = [thread(produce, producer) for producer in range(4)]
+    consumers = [Call(consume) for _ in range(4)]
+    producers = [Call(produce, producer) for producer in range(4)]
     for producer in producers:
         producer.result(60 + MESSAGES / 500)
     for _ in consumers:
@@ -100,9 +101,9 @@ def test_eight_threads_on_one_object_lose_double_and_reorder_nothing(make, threa
     assert queue.empty()
 
 
-def test_a_blocked_thread_blocks_no_other(q, thread):
+def test_a_blocked_thread_blocks_no_other(q):
     """The GIL is released in the wait, and so is everything else."""
-    waiter = thread(q.get, msg_type=5).wait_blocked()
+    waiter = Call(q.get, msg_type=5).until_asleep()
     for number in range(100):
         q.put(number)
         assert q.get(msg_type=1) == number
@@ -113,20 +114,20 @@ def test_a_blocked_thread_blocks_no_other(q, thread):
     assert waiter.result() == "x"
 
 
-def test_readers_and_writers_may_block_on_one_object_at_once(make, thread):
+def test_readers_and_writers_may_block_on_one_object_at_once(make):
     queue = make(max_bytes=16, serializer=RawSerializer)
     queue.put(b"f" * 16, msg_type=1)
-    writer = thread(queue.put, b"second", msg_type=2).wait_blocked()
-    reader = thread(queue.get, msg_type=2).wait_blocked()
+    writer = Call(queue.put, b"second", msg_type=2).until_asleep()
+    reader = Call(queue.get, msg_type=2).until_asleep()
     assert queue.get(msg_type=1) == b"f" * 16
     writer.result()
     assert reader.result() == b"second"
 
 
-def test_a_put_that_waits_has_its_own_copy_or_holds_the_buffer(full, thread):
+def test_a_put_that_waits_has_its_own_copy_or_holds_the_buffer(full):
     """Nobody can change or free the bytes of a put under way."""
     data = bytearray(b"original")
-    writer = thread(full.put, data).wait_blocked()
+    writer = Call(full.put, data).until_asleep()
     try:
         data.extend(b"!" * 100_000)
     except BufferError:
@@ -136,8 +137,8 @@ def test_a_put_that_waits_has_its_own_copy_or_holds_the_buffer(full, thread):
     assert full.get() == b"original"
 
 
-def test_threads_may_open_and_close_at_once(fresh_key, make, thread):
-    key, barrier = fresh_key(), threading.Barrier(8)
+def test_threads_may_open_and_close_at_once(fresh, make):
+    key, barrier = fresh(), threading.Barrier(8)
 
     def work():
         barrier.wait()
@@ -146,26 +147,26 @@ def test_threads_may_open_and_close_at_once(fresh_key, make, thread):
                 queue.put("x")
                 assert queue.get() == "x"
 
-    for worker in [thread(work) for _ in range(8)]:
+    for worker in [Call(work) for _ in range(8)]:
         worker.result()
 
 
-def test_threads_may_create_one_key_at_once(fresh_key, make, thread, remove):
+def test_threads_may_create_one_key_at_once(fresh, make):
     for _ in range(50):
-        key, barrier = fresh_key(), threading.Barrier(4)
+        key, barrier = fresh(), threading.Barrier(4)
 
         def work(key=key, barrier=barrier):
             barrier.wait()
             return make(key, 1000).id
 
-        workers = [thread(work) for _ in range(4)]
+        workers = [Call(work) for _ in range(4)]
         assert len({worker.result() for worker in workers}) == 1
 
 
 def test_the_survivors_go_on_when_a_waiting_process_is_killed(make, key, spawn):
     queue = make(key)
-    victims = [spawn("Queue(int(args[0])).get()", key).wait_blocked() for _ in range(2)]
-    survivor = spawn("print(Queue(int(args[0])).get())", key).wait_blocked()
+    victims = [spawn("Queue(int(args[0])).get()", key).until_asleep() for _ in range(2)]
+    survivor = spawn("print(Queue(int(args[0])).get())", key).until_asleep()
     for victim in victims:
         victim.kill()
         victim.wait()
@@ -173,7 +174,7 @@ def test_the_survivors_go_on_when_a_waiting_process_is_killed(make, key, spawn):
     assert survivor.finish() == "still works"
 
 
-def test_looking_and_changing_may_meet_a_detach(make, thread):
+def test_looking_and_changing_may_meet_a_detach(make):
     """On a free-threaded Python nothing else keeps the id from being let go meanwhile."""
     queue = make(serializer=RawSerializer)
     queue.put(b"x", msg_type=3)
@@ -189,9 +190,9 @@ def test_looking_and_changing_may_meet_a_detach(make, thread):
                 return error.errno
 
         workers = [
-            thread(work, Queue.peek),
-            thread(work, Queue.stat),
-            thread(work, lambda handle: handle.set(mode=0o640)),
+            Call(work, Queue.peek),
+            Call(work, Queue.stat),
+            Call(work, lambda handle: handle.set(mode=0o640)),
         ]
         start.wait()
         handle.detach()

@@ -13,6 +13,9 @@ from queue import Empty, Full
 
 import pytest
 
+from harness.calls import Call
+from harness.measure import effort, in_time, times_out
+from harness.tasks import until, until_asleep
 from sysvmq import RawSerializer
 
 RACES = int(os.environ.get("SYSVMQ_TEST_RACES", "2000"))
@@ -44,12 +47,12 @@ def stuck(request, make, way):
 
 
 @pytest.mark.parametrize("timeout", [1e-9, 1e-6, 0.00002, 0.001, 0.01, 0.1])
-def test_a_timeout_is_never_early_and_only_a_little_late(stuck, way, times_out, timeout):
+def test_a_timeout_is_never_early_and_only_a_little_late(stuck, way, timeout):
     for _ in range(2):
         times_out(timeout, lambda: wait(stuck, way, timeout), late=0.02)
 
 
-def test_timeouts_are_never_early_however_often(stuck, way, times_out):
+def test_timeouts_are_never_early_however_often(stuck, way):
     for number in range(200):
         timeout = number * 7e-6
         times_out(timeout, lambda timeout=timeout: wait(stuck, way, timeout))
@@ -62,7 +65,7 @@ def test_a_timeout_that_ends_on_the_way_into_the_wait_is_not_lost(stuck, way):
 
 
 @pytest.mark.native("one sleep a wait")
-def test_a_timed_wait_does_not_poll(stuck, way, effort, in_time):
+def test_a_timed_wait_does_not_poll(stuck, way):
     in_vain(stuck, way, 0.01)
 
     def attempt():
@@ -73,13 +76,13 @@ def test_a_timed_wait_does_not_poll(stuck, way, effort, in_time):
     in_time(attempt, 0.01)
 
 
-def test_a_timed_wait_in_a_thread_of_its_own_times_out(stuck, way, thread, times_out):
-    threads = [thread(times_out, 0.05, lambda: wait(stuck, way, 0.05)) for _ in range(4)]
+def test_a_timed_wait_in_a_thread_of_its_own_times_out(stuck, way):
+    threads = [Call(times_out, 0.05, lambda: wait(stuck, way, 0.05)) for _ in range(4)]
     for waiter in threads:
         waiter.result()
 
 
-def test_timeout_zero_is_one_try(stuck, way, times_out):
+def test_timeout_zero_is_one_try(stuck, way):
     times_out(0, lambda: wait(stuck, way, 0), late=0.02)
 
 
@@ -100,44 +103,44 @@ def test_without_block_the_timeout_is_not_even_looked_at(stuck, way, timeout):
         stuck.put(b"x", block=False, timeout=timeout)
 
 
-def test_a_message_ends_a_timed_wait(q, when_blocked):
+def test_a_message_ends_a_timed_wait(q, when_asleep):
     for timeout in (200, 1e6, 9223372036):
-        when_blocked(lambda: q.put("in time"))
+        when_asleep(lambda: q.put("in time"))
         start = time.monotonic()
         assert q.get(timeout=timeout) == "in time"
         assert time.monotonic() - start < 200
 
 
-def test_room_ends_a_timed_wait(full, when_blocked):
-    when_blocked(full.get)
+def test_room_ends_a_timed_wait(full, when_asleep):
+    when_asleep(full.get)
     full.put(b"second", timeout=100)
     assert full.get() == b"second"
 
 
-def test_a_message_of_another_type_does_not_end_a_timed_wait(q, thread, times_out):
-    waiter = thread(q.get, msg_type=3, timeout=100).wait_blocked()
+def test_a_message_of_another_type_does_not_end_a_timed_wait(q):
+    waiter = Call(q.get, msg_type=3, timeout=100).until_asleep()
     q.put("other", msg_type=2)
-    waiter.wait_blocked()
+    waiter.until_asleep()
     q.put("its own", msg_type=3)
     assert waiter.result() == "its own"
     times_out(0.05, lambda: q.get(msg_type=3, timeout=0.05))
     assert q.get_nowait() == "other"
 
 
-def test_no_timeout_waits_on_and_on(q, thread):
-    waiter = thread(q.get).wait_blocked()
-    timed = thread(q.get, msg_type=5, timeout=0.1)
+def test_no_timeout_waits_on_and_on(q):
+    waiter = Call(q.get).until_asleep()
+    timed = Call(q.get, msg_type=5, timeout=0.1)
     assert isinstance(timed.outcome(), Empty)
     assert waiter.is_alive()
     q.put("x")
     assert waiter.result() == "x"
 
 
-def test_no_timer_follows_the_wall_clock(q, thread):
+def test_no_timer_follows_the_wall_clock(q):
     timers = Path("/proc/self/timers")
     if not timers.exists():
         pytest.skip("/proc/self/timers needs CONFIG_CHECKPOINT_RESTORE")
-    waiter = thread(q.get, timeout=100).wait_blocked()
+    waiter = Call(q.get, timeout=100).until_asleep()
     clocks = [line for line in timers.read_text().splitlines() if "ClockID" in line]
     q.put(1)
     waiter.result()
@@ -145,11 +148,11 @@ def test_no_timer_follows_the_wall_clock(q, thread):
 
 
 @pytest.mark.parametrize("ending", ["message", "timeout"])
-def test_a_timed_wait_leaves_nothing_armed(q, when_blocked, ending):
+def test_a_timed_wait_leaves_nothing_armed(q, when_asleep, ending):
     """A stray signal would make system calls of others fail with EINTR."""
     timeout = 0.1
     if ending == "message":
-        when_blocked(lambda: q.put(1))
+        when_asleep(lambda: q.put(1))
         for timeout in (0.2, 2, 20):  # the message must come in time
             with contextlib.suppress(Empty):
                 q.get(timeout=timeout)
@@ -160,25 +163,25 @@ def test_a_timed_wait_leaves_nothing_armed(q, when_blocked, ending):
     assert libc.usleep(int((timeout + 0.1) * 1e6)) == 0
 
 
-def test_a_timed_wait_disturbs_no_other_thread(q, thread):
+def test_a_timed_wait_disturbs_no_other_thread(q):
     libc = ctypes.CDLL(None, use_errno=True)
-    others = [thread(libc.usleep, 300_000) for _ in range(3)]
+    others = [Call(libc.usleep, 300_000) for _ in range(3)]
     for _ in range(30):
         with pytest.raises(Empty):
             q.get(timeout=0.005)
     assert [other.result() for other in others] == [0, 0, 0]
 
 
-def test_many_timed_waits_end_each_at_its_own_time(q, thread, times_out):
-    long = thread(q.get, timeout=100).wait_blocked()
+def test_many_timed_waits_end_each_at_its_own_time(q):
+    long = Call(q.get, timeout=100).until_asleep()
     timeouts = [0.05 * number for number in range(1, 7)]
     waiters = [
-        thread(times_out, timeout, lambda timeout=timeout: q.get(timeout=timeout))
+        Call(times_out, timeout, lambda timeout=timeout: q.get(timeout=timeout))
         for timeout in reversed(timeouts)
     ]
     for waiter in waiters:
         waiter.result()
-    long.wait_blocked()
+    long.until_asleep()
     q.put("x")
     assert long.result() == "x"
 
@@ -275,7 +278,7 @@ while control.get(msg_type=2):
     assert data.empty()
 
 
-def test_no_message_is_lost_among_threads_that_keep_timing_out(q, thread):
+def test_no_message_is_lost_among_threads_that_keep_timing_out(q):
     """Eight readers that give up all the time, one writer: each message once."""
     done = threading.Event()
 
@@ -288,7 +291,7 @@ def test_no_message_is_lost_among_threads_that_keep_timing_out(q, thread):
                 if done.is_set():
                     return got
 
-    readers = [thread(read) for _ in range(8)]
+    readers = [Call(read) for _ in range(8)]
     count = RACES // 2
     for number in range(count):
         q.put(number)
@@ -337,15 +340,13 @@ except queue.Empty:
 """
 
 
-def test_what_came_in_time_while_the_process_was_stopped_is_received(
-    make, spawn, until, blocked, key
-):
+def test_what_came_in_time_while_the_process_was_stopped_is_received(make, spawn, key):
     queue = make(key)
     for timeout in (0.4, 4, 40):  # it must be stopped, and sent the message, in time
         reader = spawn(READER, key, timeout)
         deadline = float(reader.line())  # of a clock that all processes share
         with contextlib.suppress(AssertionError):  # it waits no more
-            blocked(reader.pid, reader.pid, deadline - time.monotonic())
+            until_asleep(reader.task, deadline - time.monotonic())
         reader.send_signal(signal.SIGSTOP)
         until(lambda: os.waitpid(reader.pid, os.WUNTRACED | os.WNOHANG)[0], what="a stop")
         queue.put("in time")

@@ -11,6 +11,7 @@ import types
 import pytest
 
 import sysvmq
+from kind import id_of_key
 from sysvmq import PickleSerializer, Queue, QueueError, RawSerializer, SignedSerializer
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -171,10 +172,10 @@ def test_the_asyncio_queue_is_no_way_round(shared, key):
 
 
 @pytest.mark.parametrize("mode", OPEN_TO_OTHERS, ids=oct)
-def test_a_refused_queue_is_not_created(key, key_id, mode):
+def test_a_refused_queue_is_not_created(key, mode):
     for options in ({}, {"exclusive": True}):
         assert oct(mode) in refused(Queue, key, mode=mode, **options)
-        assert key_id(key) == -1
+        assert id_of_key(key) == -1
 
 
 def test_a_refused_private_queue_is_not_created_and_gives_no_warning(isolated):
@@ -238,9 +239,7 @@ def test_a_crafted_pickle_does_not_run(shared, make, key, tmp_path):
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError(), KeyboardInterrupt()], ids=repr)
-def test_what_a_serializer_raises_when_it_is_asked_passes_and_creates_nothing(
-    make, key, key_id, error
-):
+def test_what_a_serializer_raises_when_it_is_asked_passes_and_creates_nothing(make, key, error):
     class Evil(Own):
         @property
         def runs_code(self):
@@ -248,13 +247,13 @@ def test_what_a_serializer_raises_when_it_is_asked_passes_and_creates_nothing(
 
     with pytest.raises(type(error)):
         Queue(key, mode=0o666, serializer=Evil())
-    assert key_id(key) == -1
+    assert id_of_key(key) == -1
     with pytest.raises(type(error)):
         Queue.from_id(make().id, serializer=Evil())
 
 
-def test_a_serializer_that_opens_the_queue_when_it_is_asked_opens_it_once(fresh_key):
-    first, second = fresh_key(), fresh_key()
+def test_a_serializer_that_opens_the_queue_when_it_is_asked_opens_it_once(fresh):
+    first, second = fresh(), fresh()
 
     class Nested(Own):
         @property

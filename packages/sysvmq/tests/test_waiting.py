@@ -8,6 +8,9 @@ from queue import Empty
 
 import pytest
 
+from harness.calls import Call
+from harness.measure import effort, in_time, times_out
+from harness.tasks import cpu_seconds, switches, until_spinning
 from sysvmq import QueueError, RawSerializer
 
 RACES = int(os.environ.get("SYSVMQ_TEST_RACES", "1000"))
@@ -16,9 +19,9 @@ RACES = int(os.environ.get("SYSVMQ_TEST_RACES", "1000"))
 @pytest.mark.native("first come first served")
 @pytest.mark.parametrize("timeout", [None, 60])
 @pytest.mark.parametrize("spin_us", [None, 0])
-def test_threads_are_served_first_come_first_served(make, thread, timeout, spin_us):
+def test_threads_are_served_first_come_first_served(make, timeout, spin_us):
     queue = make(spin_us=spin_us)
-    waiters = [thread(queue.get, timeout=timeout).wait_blocked() for _ in range(8)]
+    waiters = [Call(queue.get, timeout=timeout).until_asleep() for _ in range(8)]
     for number in range(8):
         queue.put(number)
     assert [waiter.result() for waiter in waiters] == list(range(8))
@@ -27,29 +30,29 @@ def test_threads_are_served_first_come_first_served(make, thread, timeout, spin_
 @pytest.mark.native("first come first served")
 def test_processes_are_served_first_come_first_served(make, key, spawn):
     queue = make(key)
-    waiters = [spawn("print(Queue(int(args[0])).get())", key).wait_blocked() for _ in range(4)]
+    waiters = [spawn("print(Queue(int(args[0])).get())", key).until_asleep() for _ in range(4)]
     for number in range(4):
         queue.put(number)
     assert [waiter.finish() for waiter in waiters] == ["0", "1", "2", "3"]
 
 
 @pytest.mark.native("first come first served")
-def test_waiters_of_one_type_are_served_in_order(make, thread):
+def test_waiters_of_one_type_are_served_in_order(make):
     queue = make()
-    waiters = [thread(queue.get, msg_type=number % 2 + 1).wait_blocked() for number in range(6)]
+    waiters = [Call(queue.get, msg_type=number % 2 + 1).until_asleep() for number in range(6)]
     for number in range(6):
         queue.put(number, msg_type=(number + 1) % 2 + 1)
     assert [waiter.result() for waiter in waiters] == [1, 0, 3, 2, 5, 4]
 
 
 @pytest.mark.native("first come first served")
-def test_a_message_wakes_one_waiter_only(make, thread, count_switches):
+def test_a_message_wakes_one_waiter_only(make):
     queue = make()
-    waiters = [thread(queue.get).wait_blocked() for _ in range(8)]
-    before = [count_switches(waiter.tid) for waiter in waiters]
+    waiters = [Call(queue.get).until_asleep() for _ in range(8)]
+    before = [switches(waiter.task)[0] for waiter in waiters]
     queue.put("x")
     assert waiters[0].result() == "x"
-    after = [count_switches(waiter.tid) for waiter in waiters[1:]]
+    after = [switches(waiter.task)[0] for waiter in waiters[1:]]
     assert after == before[1:]
     for _ in waiters[1:]:
         queue.put("x")
@@ -57,8 +60,8 @@ def test_a_message_wakes_one_waiter_only(make, thread, count_switches):
         waiter.result()
 
 
-def test_all_blocked_writers_get_their_turn(full, thread):
-    writers = [thread(full.put, b"%016d" % n).wait_blocked() for n in range(6)]
+def test_all_blocked_writers_get_their_turn(full):
+    writers = [Call(full.put, b"%016d" % n).until_asleep() for n in range(6)]
     got = [full.get(timeout=60) for _ in range(7)]
     for writer in writers:
         writer.result()
@@ -67,16 +70,16 @@ def test_all_blocked_writers_get_their_turn(full, thread):
 
 
 @pytest.mark.native("a waiter that naps costs some CPU")
-def test_an_idle_waiter_costs_nothing(full, thread, cpu, count_switches):
+def test_an_idle_waiter_costs_nothing(full):
     waiters = [
-        thread(full.get, msg_type=5).wait_blocked(),
-        thread(full.get, msg_type=5, timeout=100).wait_blocked(),
-        thread(full.put, b"x").wait_blocked(),
-        thread(full.put, b"x", timeout=100).wait_blocked(),
+        Call(full.get, msg_type=5).until_asleep(),
+        Call(full.get, msg_type=5, timeout=100).until_asleep(),
+        Call(full.put, b"x").until_asleep(),
+        Call(full.put, b"x", timeout=100).until_asleep(),
     ]
-    before = [(cpu(waiter), count_switches(waiter.tid)) for waiter in waiters]
+    before = [(cpu_seconds(waiter), switches(waiter.task)[0]) for waiter in waiters]
     time.sleep(0.5)
-    assert [(cpu(waiter), count_switches(waiter.tid)) for waiter in waiters] == before
+    assert [(cpu_seconds(waiter), switches(waiter.task)[0]) for waiter in waiters] == before
     full.close()
     assert all(isinstance(waiter.outcome(), QueueError) for waiter in waiters)
 
@@ -92,7 +95,7 @@ several_cpus = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="neve
 
 
 @pytest.fixture
-def seconds_awake(thread):
+def seconds_awake():
     """A function: how long a waiter took until it slept in the queue.
 
     A spin keeps it awake, and so may a busy machine; nothing makes it sleep before a spin is over.
@@ -100,7 +103,7 @@ def seconds_awake(thread):
 
     def seconds_awake(queue):
         start = time.monotonic()
-        waiter = thread(queue.get).wait_blocked()
+        waiter = Call(queue.get).until_asleep()
         awake = time.monotonic() - start
         queue.put("x")
         assert waiter.result() == "x"
@@ -110,9 +113,7 @@ def seconds_awake(thread):
 
 
 @pytest.mark.native("who spins and who naps look alike")
-def test_spin_0_does_not_spin_whatever_the_environment_says(
-    make, seconds_awake, in_time, monkeypatch
-):
+def test_spin_0_does_not_spin_whatever_the_environment_says(make, seconds_awake, monkeypatch):
     monkeypatch.setenv("SYSVMQ_SPIN_US", "1000000")
     in_time(lambda: seconds_awake(make(spin_us=0)), 1)
 
@@ -125,23 +126,23 @@ def test_a_spin_lasts_as_long_as_asked(make, seconds_awake, spin_us):
 
 
 @several_cpus
-def test_a_spin_ends_with_the_timeout(make, times_out):
+def test_a_spin_ends_with_the_timeout(make):
     times_out(0.05, lambda: make(spin_us=1_000_000).get(timeout=0.05), late=0.5)
 
 
 @several_cpus
 @pytest.mark.native("who spins and who naps look alike")
-def test_spins_that_do_not_pay_are_given_up(make, thread, seconds_awake, in_time):
+def test_spins_that_do_not_pay_are_given_up(make, seconds_awake):
     def attempt():
         queue = make(spin_us=200_000)
-        thread(in_vain, queue, 1, 0.25).result()
+        Call(in_vain, queue, 1, 0.25).result()
         return seconds_awake(queue)
 
     in_time(attempt, 0.2)
 
 
 @pytest.mark.native("a waiter that naps costs some CPU")
-def test_an_idle_queue_asked_again_and_again_costs_little(make, effort, in_time):
+def test_an_idle_queue_asked_again_and_again_costs_little(make):
     """Ten seconds of it must cost less than 10 ms; half of one, and its switches, generously."""
     queue = make()
     in_vain(queue, 5, 0.01)
@@ -162,7 +163,7 @@ waiting = Queue(int(args[0]), **options)
 start = time.monotonic()
 thread = threading.Thread(target=waiting.get)
 thread.start()
-wait_blocked(thread.native_id)
+until_asleep(task_of(thread))
 print(time.monotonic() - start)
 waiting.put("x")
 thread.join()
@@ -178,27 +179,27 @@ def seconds_awake_there(make, key, spawn):
 
 @several_cpus
 @pytest.mark.native("who spins and who naps look alike")
-def test_the_environment_sets_the_spin(seconds_awake_there, in_time):
+def test_the_environment_sets_the_spin(seconds_awake_there):
     assert seconds_awake_there("all", SYSVMQ_SPIN_US="200000") >= 0.2
     in_time(lambda: seconds_awake_there("all", SYSVMQ_SPIN_US="0"), 0.2)
 
 
 @several_cpus
 @pytest.mark.native("who spins and who naps look alike")
-def test_the_keyword_overrides_the_environment(seconds_awake_there, in_time):
+def test_the_keyword_overrides_the_environment(seconds_awake_there):
     in_time(lambda: seconds_awake_there("all", 0, SYSVMQ_SPIN_US="1000000"), 1)
     assert seconds_awake_there("all", 200_000, SYSVMQ_SPIN_US="0") >= 0.2
 
 
 @pytest.mark.native("who spins and who naps look alike")
-def test_one_usable_cpu_means_no_spin(seconds_awake_there, in_time):
+def test_one_usable_cpu_means_no_spin(seconds_awake_there):
     in_time(lambda: seconds_awake_there("one", 1_000_000), 1)
 
 
-def test_a_message_is_not_missed_in_the_spin(make, thread):
+def test_a_message_is_not_missed_in_the_spin(make):
     queue = make(spin_us=1_000_000)
     for number in range(20):
-        waiter = thread(queue.get)
+        waiter = Call(queue.get)
         queue.put(number)
         assert waiter.result() == number
 
@@ -208,12 +209,12 @@ LONG_SPIN_US, SHORT_OF_IT = 1_000_000, 0.7
 
 
 @several_cpus
-def test_a_spinning_thread_lets_others_run(make, thread, spinning, in_time):
+def test_a_spinning_thread_lets_others_run(make):
     def attempt():
         queue = make(spin_us=LONG_SPIN_US)
         start = time.monotonic()
-        waiter = thread(queue.get)
-        spinning(waiter)
+        waiter = Call(queue.get)
+        until_spinning(waiter)
         for _ in range(10):
             time.sleep(0)
         taken = time.monotonic() - start
@@ -226,16 +227,14 @@ def test_a_spinning_thread_lets_others_run(make, thread, spinning, in_time):
 
 @several_cpus
 @pytest.mark.parametrize("whole_process", [False, True], ids=["to the thread", "to the process"])
-def test_a_signal_in_a_spin_runs_its_handler_at_once(
-    make, handler, thread, spinning, in_time, whole_process
-):
+def test_a_signal_in_a_spin_runs_its_handler_at_once(make, handler, whole_process):
     """It does not interrupt the call, as if it had come just before; it may raise."""
     main, ready = threading.main_thread(), threading.Event()
     handler(signal.SIGUSR1, lambda *_: 1 / 0)
 
     def shoot():
         ready.wait()
-        spinning(main)
+        until_spinning(main)
         if whole_process:
             os.kill(os.getpid(), signal.SIGUSR1)
         else:
@@ -244,7 +243,7 @@ def test_a_signal_in_a_spin_runs_its_handler_at_once(
     def attempt():
         queue = make(spin_us=LONG_SPIN_US)
         ready.clear()
-        shooter, start = thread(shoot), time.monotonic()
+        shooter, start = Call(shoot), time.monotonic()
         with pytest.raises(ZeroDivisionError):
             ready.set()
             queue.get(timeout=100)
@@ -257,12 +256,12 @@ def test_a_signal_in_a_spin_runs_its_handler_at_once(
 
 @several_cpus
 @pytest.mark.parametrize("end", ["close", "detach"])
-def test_the_end_of_the_queue_ends_a_spin(make, thread, spinning, in_time, end):
+def test_the_end_of_the_queue_ends_a_spin(make, end):
     def attempt():
         queue = make(spin_us=LONG_SPIN_US)
         start = time.monotonic()
-        waiter = thread(queue.get)
-        spinning(waiter)
+        waiter = Call(queue.get)
+        until_spinning(waiter)
         getattr(queue, end)()
         assert waiter.outcome().errno == QueueError.INVALID_DESCRIPTOR
         return waiter.ended - start
@@ -366,7 +365,7 @@ def outcome(waiting):
     except QueueError as error:
         return error
 thread.start()
-wait_blocked(thread.native_id)
+until_asleep(task_of(thread))
 waiting.detach()
 thread.join()
 """,
@@ -407,7 +406,7 @@ print(len(caught() - before))
     assert child.finish() == "1"
 
 
-def test_waiting_works_in_a_thread_that_blocks_all_signals(make, key, thread):
+def test_waiting_works_in_a_thread_that_blocks_all_signals(make, key):
     """Libraries start such threads, and the wake-up is a signal."""
     make(key)
 
@@ -422,9 +421,9 @@ def test_waiting_works_in_a_thread_that_blocks_all_signals(make, key, thread):
             assert after == blocked, "the mask was not put back"
 
     queue = make(key)
-    timed = thread(deaf, lambda: queue.get(timeout=0.1))
+    timed = Call(deaf, lambda: queue.get(timeout=0.1))
     assert isinstance(timed.outcome(), Empty)  # it would wait for ever
-    waiter = thread(deaf, queue.get).wait_blocked()
+    waiter = Call(deaf, queue.get).until_asleep()
     queue.detach()
     assert waiter.outcome().errno == QueueError.INVALID_DESCRIPTOR
 
