@@ -3,10 +3,40 @@
 An address travels as text: address() is the script's first argument as its kind of queue takes it.
 """
 
+# ruff: noqa: F401
+
+import ctypes
+import errno
+import json
+import os
+import queue
+import signal
 import sys
+import threading
+import time
 
 import kind
-from kind import QueueError
+from harness.errors import is_closed, refusal
+from harness.process import (
+    become,
+    caught_signals,
+    descriptors,
+    drop_capabilities,
+    import_all,
+    isolate,
+    skip,
+)
+from harness.tasks import (
+    is_asleep,
+    main_task,
+    read,
+    switches,
+    task_of,
+    until,
+    until_asleep,
+    until_spinning,
+)
+from kind import DecodeError, Queue, QueueError, RawSerializer
 from kind import mq as package
 
 args = sys.argv[1:]
