@@ -37,6 +37,10 @@ MARK = "priority"  # the parameter of put, and the attribute of a Message
 DEFAULT_MARK = 0  # of put
 LEAVE = "close"  # the method that ends the handle and leaves the queue
 OPTIONS = {"maxsize": 4, "maxmsgsize": 256}  # of make(), unless its caller says otherwise
+ATTRIBUTES = (  # of a Queue
+    *("name", "maxsize", "maxmsgsize", "readable", "writable"),
+    *("closed", "serializer", "on_signal", "spin_us", "trusted"),
+)
 
 # What a task does in /proc while it waits in a queue: mq_timedsend, mq_timedreceive; or pselect6.
 POLLS = getattr(mq._posixmq, "_polls", False)

@@ -97,13 +97,6 @@ def test_other_objects_on_the_same_queue_wait_on(make, name):
     assert stays.result() == "for the one who stays"
 
 
-def test_close_leaves_messages_in_the_queue(make, name):
-    with make(name) as q:
-        q.put("a", priority=1)
-        q.put("b", priority=2)
-    assert [make(name).get(), make(name).get()] == ["b", "a"]
-
-
 def test_close_at_any_moment_of_a_call_ends_it(fresh):
     """The closing thread does not wait for the other to sleep: every moment has its turn."""
     for number in range(300):

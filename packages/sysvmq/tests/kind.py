@@ -34,6 +34,10 @@ DEFAULT_MARK = 1  # of put
 LEAVE = "detach"  # the method that ends the handle and leaves the queue
 # Of make(), unless its caller says otherwise; who may write is the affair of test_trust.py.
 OPTIONS = {"max_bytes": None, "trusted": True}
+ATTRIBUTES = (  # of a Queue
+    *("key", "id", "max_bytes", "maxmsgsize"),
+    *("closed", "serializer", "on_signal", "spin_us", "trusted"),
+)
 
 # What a task does in /proc while it waits in a queue: msgsnd, msgrcv; or pselect6.
 POLLS = getattr(mq._sysvmq, "_polls", False)
