@@ -36,6 +36,8 @@ ADDRESS = "name"  # the parameter of Queue
 MARK = "priority"  # the parameter of put, and the attribute of a Message
 DEFAULT_MARK = 0  # of put
 LEAVE = "close"  # the method that ends the handle and leaves the queue
+ENDS = ("close",)  # the methods that end the handle
+HAS_TYPES = False  # whether a receiver chooses by the mark
 OPTIONS = {"maxsize": 4, "maxmsgsize": 256}  # of make(), unless its caller says otherwise
 ATTRIBUTES = (  # of a Queue
     *("name", "maxsize", "maxmsgsize", "readable", "writable"),

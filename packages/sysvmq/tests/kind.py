@@ -32,6 +32,8 @@ ADDRESS = "key"  # the parameter of Queue
 MARK = "msg_type"  # the parameter of put, and the attribute of a Message
 DEFAULT_MARK = 1  # of put
 LEAVE = "detach"  # the method that ends the handle and leaves the queue
+ENDS = ("close", "detach")  # the methods that end the handle
+HAS_TYPES = True  # whether a receiver chooses by the mark
 # Of make(), unless its caller says otherwise; who may write is the affair of test_trust.py.
 OPTIONS = {"max_bytes": None, "trusted": True}
 ATTRIBUTES = (  # of a Queue
