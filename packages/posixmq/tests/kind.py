@@ -37,6 +37,7 @@ MARK = "priority"  # the parameter of put, and the attribute of a Message
 DEFAULT_MARK = 0  # of put
 LEAVE = "close"  # the method that ends the handle and leaves the queue
 ENDS = ("close",)  # the methods that end the handle
+WARNS_WHEN_DROPPED = True  # of a queue that has an address, and was never closed
 HAS_TYPES = False  # whether a receiver chooses by the mark
 OPTIONS = {"maxsize": 4, "maxmsgsize": 256}  # of make(), unless its caller says otherwise
 ATTRIBUTES = (  # of a Queue

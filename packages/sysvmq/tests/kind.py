@@ -33,6 +33,7 @@ MARK = "msg_type"  # the parameter of put, and the attribute of a Message
 DEFAULT_MARK = 1  # of put
 LEAVE = "detach"  # the method that ends the handle and leaves the queue
 ENDS = ("close", "detach")  # the methods that end the handle
+WARNS_WHEN_DROPPED = False  # of a queue that has an address, and was never closed
 HAS_TYPES = True  # whether a receiver chooses by the mark
 # Of make(), unless its caller says otherwise; who may write is the affair of test_trust.py.
 OPTIONS = {"max_bytes": None, "trusted": True}
