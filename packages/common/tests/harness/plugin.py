@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 import kind
+from harness import faults
 from harness.calls import Call
 from harness.children import Child
 from harness.tasks import WAIT_LIMIT_S, is_asleep, task_of, until
@@ -274,3 +275,14 @@ def preloaded(tmp_path_factory):
         return {"LD_PRELOAD": f"{before} {library}".strip()}
 
     return preloaded
+
+
+@pytest.fixture
+def with_faults(preloaded, spawn, address):
+    """Run a script that may call fail(number, errno) and fail_malloc(size)."""
+
+    def with_faults(code):
+        environment = preloaded("faults", faults.LIBRARY)
+        return spawn(faults.SCRIPT + textwrap.dedent(code), address, **environment).finish()
+
+    return with_faults
