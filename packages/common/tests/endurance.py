@@ -15,13 +15,18 @@ import faulthandler
 import gc
 import importlib
 import os
-import runpy
 import sys
 import threading
 import time
 import traceback
 from pathlib import Path
 from types import CodeType
+
+HERE = Path(__file__).parent  # a link: its parent is the package's own folder of tests
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+
+import kind  # noqa: E402
+from operations import Rig, operations  # noqa: E402
 
 # --- leaks -------------------------------------------------------------------------------------------
 
@@ -85,14 +90,14 @@ def thread_dictionary():
     return ctypes.cast(look(), ctypes.py_object).value
 
 
-def state():
+def state(rig):
     """What a leak makes grow: Python's blocks, bytes of malloc, descriptors, queues."""
     gc.collect()
     return (
         sys.getallocatedblocks(),
         heap() // 16,
         len(os.listdir("/proc/self/fd")) * 1_000_000,
-        kernel_queues() * 1_000_000,
+        rig.kernel_queues() * 1_000_000,
     )
 
 
@@ -116,9 +121,9 @@ def perform(rig, operation, times):
 def leaks(rig, operation, times):
     """Return what each call leaves behind: {kind: how many a call}, nothing where there is no leak."""
     perform(rig, operation, 20)
-    before = state()
+    before = state(rig)
     perform(rig, operation, times)
-    grown = [after - value for after, value in zip(state(), before, strict=True)]
+    grown = [after - value for after, value in zip(state(rig), before, strict=True)]
     found = {kind: value / times for kind, value in zip(KINDS, grown, strict=True)}
     found = {kind: value for kind, value in found.items() if value >= 0.6}
     return found | leaked_references(rig, operation, min(times, 1000))
@@ -267,12 +272,12 @@ def nomemory(rig, operation):
     perform(rig, operation, 3)
     find_failures(rig, operation)
     gc.collect()
-    before = state()[2:]
+    before = state(rig)[2:]
     found = find_failures(rig, operation)
     gc.collect()
-    for kind, was, value in zip(KINDS[2:], before, state()[2:], strict=True):
+    for what, was, value in zip(KINDS[2:], before, state(rig)[2:], strict=True):
         if value > was:
-            found.append(f"leaves {(value - was) // 1_000_000} {kind} behind")
+            found.append(f"leaves {(value - was) // 1_000_000} {what} behind")
     return found
 
 
@@ -282,18 +287,15 @@ LIMIT_S = 600  # for one operation: it hangs
 
 
 def main():
-    global kernel_queues
     faulthandler.enable()
     what, *numbers = sys.argv[1:]
-    table = runpy.run_path(str(Path(__file__).parents[1] / "operations.py"))
-    kernel_queues = table["kernel_queues"]
     # Import it first: one of the operations imports it anew.
-    importlib.import_module(f"{table['PACKAGE']}._explain")
+    importlib.import_module(f"{kind.PACKAGE}._explain")
     if what == "nomemory":  # what cannot be raised is no finding
         sys.unraisablehook = threading.excepthook = lambda *_: None
     done = findings = 0
-    with table["Rig"]() as rig:
-        for name, operation in table["operations"](rig).items():
+    with Rig() as rig:
+        for name, operation in operations(rig).items():
             if operation.only not in ("", what):
                 continue
             started = time.monotonic()
