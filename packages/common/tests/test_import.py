@@ -1,15 +1,12 @@
-"""What importing the package loads, what the first queue adds, and that no call needs more.
-
-The tests of both packages are the same: the folder says which one is tested.
-"""
+"""What importing the package loads, what the first queue adds, and that no call needs more."""
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2].name
+import kind
+from kind import PACKAGE
 
 # Without site, which loads much of its own in a virtual environment.
 PRELUDE = f"""\
@@ -22,7 +19,7 @@ def loaded():
     return set(sys.modules) - before
 
 make = getattr(package.Queue, "anonymous", package.Queue)  # System V queues are private by default
-small = {{"max_bytes": 200}} if package.Queue is make else {{"maxsize": 2}}
+small = {kind.room(2, 100)!r}
 """
 
 SERIALIZERS = {
