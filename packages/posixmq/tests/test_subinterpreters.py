@@ -1,14 +1,13 @@
 """Two interpreters in one process, each with its own GIL, use the package side by side."""
 
-import inspect
 import sys
 
 import pytest
 
 import posixmq
 from harness.calls import Call
+from harness.children import PATHS
 from harness.process import descriptors
-from harness.tasks import is_asleep, until
 
 if sys.version_info >= (3, 13):
     import _interpreters as interpreters
@@ -133,10 +132,10 @@ def test_close_wakes_waiting_threads_of_its_interpreter(run_all, make):
     q = make()
     run_all(
         SETUP.format(q.name, "")
-        + inspect.getsource(until)
-        + inspect.getsource(is_asleep)
-        + """
-import threading
+        + f"""
+import sys, threading
+sys.path[:0] = {PATHS!r}
+from harness.tasks import task_of, until_asleep
 
 q = posixmq.Queue(name)
 seen = []

@@ -15,10 +15,11 @@ from harness.tasks import WAIT_LIMIT_S, is_asleep, until
 
 SKIPPED = 77  # the exit status of a script that finds something missing here, and prints what
 
-# The paths are for the imports alone: the script itself sees those of any program.
+PATHS = [str(Path(kind.__file__).parent), str(Path(__file__).parents[1])]  # of kind and harness
+# They are for the imports alone: the script itself sees the paths of any program.
 PRELUDE = f"""\
 import sys
-sys.path[:0] = {[str(Path(kind.__file__).parent), str(Path(__file__).parents[1])]!r}
+sys.path[:0] = {PATHS!r}
 from harness.script import *
 del sys.path[:2]
 """
