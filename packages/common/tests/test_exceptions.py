@@ -27,7 +27,7 @@ COPIES = [
         for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
     ),
 ]
-BROKEN = b"\x80broken"  # which is no pickle
+BROKEN = b"no pickle"
 
 
 @pytest.fixture

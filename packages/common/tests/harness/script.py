@@ -36,6 +36,7 @@ from harness.tasks import (
     until_asleep,
     until_spinning,
 )
+from harness.ways import wait
 from kind import DecodeError, Queue, QueueError, RawSerializer
 from kind import mq as package
 
