@@ -66,6 +66,11 @@ with make() as q:
 """)
 
 
+def test_the_package_has_no_other_name():
+    with pytest.raises(AttributeError, match="no_such_name"):
+        kind.mq.no_such_name  # noqa: B018 - that is what is tested
+
+
 @pytest.mark.parametrize("name", SERIALIZERS)
 def test_only_a_serializer_that_rests_on_pickle_loads_it(name):
     code = f"with make(serializer={SERIALIZERS[name]}): print(*loaded())"

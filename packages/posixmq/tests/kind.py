@@ -35,6 +35,8 @@ PACKAGE = "posixmq"
 ADDRESS = "name"  # the parameter of Queue
 MARK = "priority"  # the parameter of put, and the attribute of a Message
 DEFAULT_MARK = 0  # of put
+MARKS = (0, 1, 31, 32766, 32767)  # some that put takes, from the lowest to the highest
+BAD_MARKS = (-1, 32768)  # some that it does not
 LEAVE = "close"  # the method that ends the handle and leaves the queue
 ENDS = ("close",)  # the methods that end the handle
 WARNS_WHEN_DROPPED = True  # of a queue that has an address, and was never closed
@@ -124,6 +126,8 @@ def kernel_limit(name):
         return "?"
 
 
+MANY_MESSAGES = "/proc/sys/fs/mqueue/msg_max"  # the limit of how many a queue may hold
+LENGTH_LIMIT = "maxmsgsize"  # the attribute that bounds the length of one message
 WIDE_LIMITS = {"/proc/sys/fs/mqueue/msgsize_max": 100_000}  # that allow long messages
 
 

@@ -31,6 +31,10 @@ PACKAGE = "sysvmq"
 ADDRESS = "key"  # the parameter of Queue
 MARK = "msg_type"  # the parameter of put, and the attribute of a Message
 DEFAULT_MARK = 1  # of put
+LONG_MAX = 2 ** (8 * ctypes.sizeof(ctypes.c_long) - 1) - 1
+# Some that put takes, from the lowest to the highest, and some that it does not.
+MARKS = (1, 2, 2**15, 2**31 - 1, min(2**31, LONG_MAX - 1), LONG_MAX)
+BAD_MARKS = (0, -1, LONG_MAX + 1)
 LEAVE = "detach"  # the method that ends the handle and leaves the queue
 ENDS = ("close", "detach")  # the methods that end the handle
 WARNS_WHEN_DROPPED = False  # of a queue that has an address, and was never closed
@@ -137,6 +141,9 @@ def kernel_limit(name):
     """A limit of the kernel."""
     return int(Path("/proc/sys/kernel", name).read_text())
 
+
+MANY_MESSAGES = None  # the limit of how many a queue may hold: enough of one byte each
+LENGTH_LIMIT = "max_bytes"  # the attribute that bounds the length of one message
 
 # Limits that allow long messages.
 WIDE_LIMITS = {"/proc/sys/kernel/msgmax": 200_000, "/proc/sys/kernel/msgmnb": 200_000}

@@ -1,15 +1,12 @@
-"""What goes in comes out: order, message types, sizes."""
+"""Message types of System V queues, their room, and other programs."""
 
 import ctypes
 from queue import Empty, Full
 
 import pytest
 
-from harness.tasks import task_of, until_asleep
-from kind import kernel_limit
-from sysvmq import QueueError
-
-LONG_MAX = 2 ** (8 * ctypes.sizeof(ctypes.c_long) - 1) - 1
+from harness.calls import Call
+from kind import LONG_MAX, Queue
 
 
 @pytest.fixture
@@ -27,22 +24,6 @@ def drain(q, msg_type=0):
             items.append(q.get_nowait(msg_type))
         except Empty:
             return items
-
-
-@pytest.mark.parametrize(
-    "item",
-    [None, 0, "text", b"bytes", [1, "A"], {"a": (1, 2.5)}, {1, 2}, 2**100, ValueError],
-    ids=repr,
-)
-def test_an_item_comes_back_equal(q, item):
-    q.put(item)
-    assert q.get() == item
-
-
-def test_messages_leave_in_the_order_they_came(q):
-    for number in range(50):
-        q.put(number)
-    assert drain(q) == list(range(50))
 
 
 def test_type_zero_takes_the_first_message_of_any_type(mixed):
@@ -122,27 +103,30 @@ def test_a_type_may_be_any_object_that_is_an_index(q):
     assert q.get(msg_type=Seven()) == "x"
 
 
-@pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 1000, 4047, 4048, 4049, 8192])
-def test_bytes_of_any_size_up_to_msgmax_come_back(raw, size):
-    size = min(size, kernel_limit("msgmax"))
-    data = bytes(i * 7 & 255 for i in range(size))
-    raw.put(data)
-    got = raw.get()
-    assert type(got) is bytes
-    assert got == data
+def test_the_type_to_get_may_be_given_by_keyword(q):
+    q.put(1, msg_type=2)
+    q.put(2, msg_type=3)
+    assert q.get_nowait(msg_type=3) == 2
+    assert q.get(block=True, msg_type=2, timeout=1) == 1
 
 
-def test_msgmax_bytes_come_back(raw):
-    data = b"\xa5" * kernel_limit("msgmax")
-    raw.put(data)
-    assert raw.get() == data
+def test_a_blocked_get_waits_for_its_type(q):
+    getter = Call(q.get, msg_type=9).until_asleep()
+    q.put("other", msg_type=2)
+    getter.until_asleep()
+    q.put("mine", msg_type=9)
+    assert getter.result() == "mine"
+    assert q.get_nowait() == "other"
 
 
-def test_an_empty_message_is_a_message(raw):
-    raw.put(b"", msg_type=3)
-    assert raw.qsize() == 1
-    assert raw.get(msg_type=3) == b""
-    assert raw.empty()
+def test_what_is_keyword_only_takes_no_place(q):
+    for call in (
+        lambda: q.put(1, True, 1, 1, 1),
+        lambda: Queue(1, 1, q.serializer),
+    ):
+        with pytest.raises(TypeError):
+            call()
+    assert q.empty()
 
 
 def test_empty_messages_fill_a_queue_too(make, raw):
@@ -153,141 +137,6 @@ def test_empty_messages_fill_a_queue_too(make, raw):
         queue.put_nowait(b"")
     assert queue.get() == b""
     queue.put_nowait(b"")
-
-
-def test_short_messages_after_long_ones_have_no_tail(raw):
-    raw.put(b"L" * 5000)
-    raw.put(b"s")
-    assert raw.get() == b"L" * 5000
-    assert raw.get() == b"s"
-
-
-def test_zero_bytes_travel(raw):
-    raw.put(b"\0a\0\0")
-    assert raw.get() == b"\0a\0\0"
-
-
-def test_an_empty_queue_is_empty(q):
-    for get in (
-        q.get_nowait,
-        lambda: q.get(False),
-        lambda: q.get(block=False),
-        lambda: q.get(timeout=0),
-        lambda: q.get(block=0),
-    ):
-        with pytest.raises(Empty):
-            get()
-
-
-def test_a_full_queue_is_full(full):
-    for put in (
-        lambda: full.put_nowait(b"x"),
-        lambda: full.put(b"x", False),
-        lambda: full.put(b"x", block=False),
-        lambda: full.put(b"x", timeout=0),
-    ):
-        with pytest.raises(Full):
-            put()
-    assert full.qsize() == 1
-    assert full.get() == b"f" * 16
-
-
-def test_a_blocked_get_takes_what_is_put(q, when_asleep):
-    when_asleep(lambda: q.put("at last"))
-    assert q.get() == "at last"
-
-
-def test_a_blocked_get_waits_for_its_type(q, when_asleep):
-
-    task = task_of()
-
-    def feed():
-        q.put("other", msg_type=2)
-        until_asleep(task)
-        q.put("mine", msg_type=9)
-
-    when_asleep(feed)
-    assert q.get(msg_type=9) == "mine"
-    assert q.get_nowait() == "other"
-
-
-def test_a_blocked_put_goes_on_when_there_is_room(full, when_asleep):
-    watcher = when_asleep(full.get)
-    full.put(b"second")
-    assert watcher.result() == b"f" * 16
-    assert full.get() == b"second"
-
-
-def test_size_and_emptiness_follow_the_messages(q):
-    assert (q.qsize(), q.empty()) == (0, True)
-    q.put(1)
-    q.put(2, msg_type=2)
-    assert (q.qsize(), q.empty()) == (2, False)
-    q.get()
-    q.get()
-    assert (q.qsize(), q.empty()) == (0, True)
-
-
-def test_everything_may_be_given_by_keyword(q):
-    q.put(item=1, block=True, msg_type=2, pickle_protocol=2, timeout=1)
-    assert q.get(block=True, msg_type=2, timeout=1) == 1
-    q.put_nowait(item=2, msg_type=3, pickle_protocol=0)
-    assert q.get_nowait(msg_type=3) == 2
-
-
-def test_put_returns_nothing(q):
-    assert q.put(1) is None
-    assert q.put_nowait(2) is None
-    assert q.detach() is None
-    assert q.close() is None
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda q: q.put(),
-        lambda q: q.put(1, True, 1, 1, 1),
-        lambda q: q.put(1, nonsense=1),
-        lambda q: q.put(1, item=1),
-        lambda q: q.put(1, True, block=True),
-        lambda q: q.put_nowait(1, 1, 1, 1),
-        lambda q: q.put_nowait(1, block=True),
-        lambda q: q.get(True, 0, 1),
-        lambda q: q.get(nonsense=1),
-        lambda q: q.get(True, block=True),
-        lambda q: q.get_nowait(0, 1),
-        lambda q: q.get_nowait(timeout=1),
-        lambda q: q.qsize(1),
-        lambda q: q.qattr(1),
-        lambda q: q.empty(1),
-        lambda q: q.close(1),
-        lambda q: q.detach(1),
-        lambda q: type(q)(1, 1, q.serializer),
-        lambda q: type(q)(nonsense=1),
-        lambda q: type(q)(q.key, key=q.key),
-    ],
-)
-def test_arguments_that_do_not_fit_are_type_errors(q, call):
-    q.put("kept")
-    with pytest.raises(TypeError):
-        call(q)
-    assert q.qsize() == 1
-    assert q.get() == "kept"
-
-
-def test_truth_is_what_block_wants(q):
-    class Broken:
-        def __bool__(self):
-            raise ZeroDivisionError
-
-    with pytest.raises(Empty):
-        q.get("")
-    q.put(1, [])
-    with pytest.raises(ZeroDivisionError):
-        q.get(Broken())
-    with pytest.raises(ZeroDivisionError):
-        q.put(2, block=Broken())
-    assert q.qsize() == 1
 
 
 def test_a_queue_takes_messages_of_other_programs(raw):
@@ -308,62 +157,3 @@ def test_other_programs_take_its_messages(raw):
     start = ctypes.sizeof(ctypes.c_long)
     assert ctypes.c_long.from_buffer(message).value == 8
     assert message.raw[start : start + 4] == b"to C"
-
-
-def test_a_serializer_may_use_the_same_queue(make):
-    class Nested:
-        queue = None
-
-        def dumps(self, obj):
-            if obj == "outer":
-                self.queue.put("inner")
-            return obj
-
-        def loads(self, data):
-            if data == b"inner":
-                assert self.queue.get() == "outer"
-            return data.decode()
-
-    nested = Nested()
-    nested.queue = queue = make(serializer=nested)
-    queue.put("outer")
-    assert queue.get() == "inner"
-    assert queue.empty()
-
-
-@pytest.mark.parametrize("end", ["close", "detach"])
-def test_a_serializer_may_end_the_queue_it_serves(make, end):
-    class Ender:
-        queue = None
-
-        def dumps(self, obj):
-            getattr(self.queue, end)()
-            return b"late"
-
-        def loads(self, data):
-            raise AssertionError
-
-    ender = Ender()
-    ender.queue = queue = make(serializer=ender)
-    with pytest.raises(QueueError) as caught:
-        queue.put("x")
-    assert caught.value.errno == QueueError.INVALID_DESCRIPTOR
-
-
-@pytest.mark.parametrize("end", ["close", "detach"])
-def test_a_message_is_delivered_though_its_loads_ends_the_queue(make, end):
-    class Ender:
-        queue = None
-
-        def dumps(self, obj):
-            return obj
-
-        def loads(self, data):
-            getattr(self.queue, end)()
-            return data
-
-    ender = Ender()
-    ender.queue = queue = make(serializer=ender)
-    queue.put(b"taken")
-    assert queue.get() == b"taken"
-    assert queue.closed

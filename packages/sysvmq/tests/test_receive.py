@@ -1,27 +1,14 @@
-"""What a reader may ask for: the item with its type, and any type but one."""
+"""What a reader of a System V queue may ask for: a type, and any type but one."""
 
-import ctypes
 import signal
-import threading
 from queue import Empty
 
 import pytest
 
-import sysvmq
 from harness.calls import Call
-from kind import kernel_limit
-from sysvmq import DecodeError, Message, QueueError, RawSerializer
-
-LONG_MAX = 2 ** (8 * ctypes.sizeof(ctypes.c_long) - 1) - 1
-
-
-def test_receive_returns_the_item_with_its_type(q):
-    q.put({"a": 1}, msg_type=7)
-    message = q.receive()
-    assert message == ({"a": 1}, 7)
-    assert (message.item, message.msg_type) == ({"a": 1}, 7)
-    assert type(message) is Message
-    assert q.empty()
+from harness.errors import refusal
+from harness.process import interrupt
+from kind import LONG_MAX, QueueError
 
 
 def test_receive_takes_what_get_takes(q):
@@ -35,50 +22,33 @@ def test_receive_takes_what_get_takes(q):
             call()
 
 
-@pytest.mark.parametrize("kind", [1, 2**31 - 1, min(2**31, LONG_MAX), LONG_MAX])
-def test_receive_tells_types_over_the_whole_of_c_long(q, kind):
-    q.put("x", msg_type=kind)
-    assert q.peek().msg_type == kind
-    assert q.receive() == ("x", kind)
+@pytest.mark.parametrize("type_", [1, 2**31 - 1, min(2**31, LONG_MAX), LONG_MAX])
+def test_peek_tells_types_over_the_whole_of_c_long(q, type_):
+    q.put("x", msg_type=type_)
+    assert q.peek().msg_type == type_
 
 
-def test_receive_waits_and_is_woken_by_a_message(q):
+def test_peek_shows_messages_of_every_length_that_is_allowed(raw):
+    for size in (0, 1, raw.maxmsgsize - 1, raw.maxmsgsize):
+        raw.put(bytes(size), msg_type=3)
+        assert raw.peek() == raw.receive() == (bytes(size), 3)
+
+
+def test_receive_waits_for_its_type(q):
     waiter = Call(q.receive, msg_type=2).until_asleep()
+    q.put("not for it", msg_type=1)
+    waiter.until_asleep()
     q.put("awaited", msg_type=2)
     assert waiter.result() == ("awaited", 2)
 
 
-def test_receive_ends_when_its_queue_is_closed(q):
-    waiter = Call(q.receive).until_asleep()
-    q.detach()
-    assert waiter.outcome().errno == QueueError.INVALID_DESCRIPTOR
-
-
-def test_a_signal_interrupts_receive_as_it_does_get(q, handler, when_asleep):
+def test_a_signal_interrupts_receive_that_excludes_a_type(q, handler, when_asleep):
     handler(signal.SIGUSR1, lambda *_: None)
-    main = threading.main_thread().ident
-    when_asleep(lambda: signal.pthread_kill(main, signal.SIGUSR1))
-    with pytest.raises(QueueError) as caught:
-        q.receive(msg_type=1, exclude=True)
-    assert caught.value.errno == QueueError.INTERRUPTED
+    when_asleep(interrupt)
+    assert refusal(q.receive, msg_type=1, exclude=True).errno == QueueError.INTERRUPTED
 
 
-def test_a_message_that_does_not_decode_is_handed_over_by_receive(q, make):
-    make(q.key, serializer=RawSerializer).put(b"\x80bad", msg_type=9)
-    with pytest.raises(DecodeError) as caught:
-        q.receive()
-    assert (caught.value.data, caught.value.msg_type) == (b"\x80bad", 9)
-
-
-def test_receive_takes_messages_of_every_length_that_is_allowed(raw):
-    for size in (0, 1, kernel_limit("msgmax") - 1, kernel_limit("msgmax")):
-        data = bytes(size)
-        raw.put(data, msg_type=3)
-        assert raw.peek() == (data, 3)
-        assert raw.receive() == (data, 3)
-
-
-# ------------------------------------------------------------------------- exclude
+# --- exclude -------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -167,53 +137,3 @@ def test_many_readers_of_one_type_each_share_a_queue(q):
     for reader in readers:
         reader.result()
     assert counts == {1: 1, 2: 1, "rest": total}
-
-
-# ------------------------------------------------------------------------- Message
-
-
-def test_two_threads_may_be_the_first_to_receive(spawn, key):
-    """The class of what is returned is imported when it is first needed."""
-    code = """\
-queue = Queue(int(args[0]))
-for number in range(8):
-    queue.put(number)
-got, start = [], threading.Barrier(8)
-def work():
-    start.wait()
-    got.append(queue.receive())
-threads = [threading.Thread(target=work) for _ in range(8)]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-print(sorted(m.item for m in got) == list(range(8)), {type(m) for m in got} == {sysvmq.Message})
-queue.close()
-"""
-    assert spawn(code, key).finish() == "True True"
-
-
-def test_an_import_brings_no_class_that_is_not_asked_for(spawn):
-    assert spawn("print('sysvmq._system' in sys.modules)").finish() == "False"
-
-
-def test_the_package_has_no_other_name():
-    with pytest.raises(AttributeError, match="no_such_name"):
-        sysvmq.no_such_name()
-
-
-def test_receive_in_many_threads_loses_and_doubles_nothing(raw):
-    got, total = [], 400
-
-    def work():
-        while (message := raw.receive(timeout=60)).msg_type != 2:
-            got.append(message)
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for worker in threads:
-        worker.start()
-    for number in range(total):
-        raw.put(b"%d" % number)
-    for _ in threads:
-        raw.put(b"", msg_type=2)
-    for worker in threads:
-        worker.join()
-    assert sorted(got) == sorted((b"%d" % number, 1) for number in range(total))

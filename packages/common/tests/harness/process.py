@@ -4,7 +4,9 @@ import ctypes
 import importlib
 import os
 import pkgutil
+import signal
 import sys
+import threading
 import traceback  # noqa: F401 - what an uncaught exception needs
 
 import kind
@@ -69,3 +71,8 @@ def caught_signals():
     with open("/proc/self/status") as status:
         mask = next(int(line.split()[1], 16) for line in status if line.startswith("SigCgt"))
     return {number + 1 for number in range(64) if mask >> number & 1}
+
+
+def interrupt():
+    """Send SIGUSR1 to the main thread."""
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
