@@ -12,6 +12,7 @@ conftest.py puts that folder and this one's parent on sys.path and takes the fix
 | measure  | times, effort and growth, on a machine that may be busy                       |
 | errors   | what a refused call raised                                                    |
 | ways     | the ways to wait in a queue                                                   |
+| aio      | tasks in event loops                                                          |
 | faults   | system calls and malloc that fail                                             |
 | script   | the names that every script finds                                             |
 | plugin   | pytest's hooks and the fixtures                                               |
