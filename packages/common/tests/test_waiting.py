@@ -350,6 +350,11 @@ q = Queue(address())
 before = caught_signals()
 
 
+def claimed():
+    # The C library takes signals below these for its threads.
+    return {number for number in caught_signals() - before if number >= signal.SIGRTMIN}
+
+
 def count_sleeps():
     return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
 
@@ -401,7 +406,7 @@ for call in q.get_nowait, lambda: q.get(False), lambda: q.get(timeout=0):
         pass
 assert caught_signals() == before
 wait()
-assert caught_signals() - before == {signal.SIGRTMAX - 2}
+assert claimed() == {signal.SIGRTMAX - 2}
 """)
 
 
@@ -413,7 +418,7 @@ for _ in range(3):
     thread = threading.Thread(target=wait)
     thread.start()
     thread.join()
-    assert caught_signals() - before == {signal.SIGRTMAX - 2}
+    assert claimed() == {signal.SIGRTMAX - 2}
 """)
 
 
@@ -429,7 +434,7 @@ for number, how in mine.items():
     signal.signal(number, how)
 before = caught_signals()
 wait()
-assert caught_signals() - before == {signal.SIGRTMAX - 4}
+assert claimed() == {signal.SIGRTMAX - 4}
 assert used == []
 for number, how in mine.items():
     assert signal.getsignal(number) is how
@@ -444,7 +449,7 @@ def test_a_program_may_take_the_wake_up_signal_later(waiting_script, later):
     """Its handler stays, and waits go on: the wake-up never kills and never goes missing."""
     code = """
 wait()
-(number,) = caught_signals() - before
+(number,) = claimed()
 handler = {"handler": lambda *_: None}.get(args[1]) or getattr(signal, args[1])
 signal.signal(number, handler)
 for _ in range(3):
@@ -460,7 +465,7 @@ def test_the_signal_can_be_chosen(waiting_script):
     chosen = signal.SIGRTMIN + 5
     code = """
 wait()
-assert caught_signals() - before == {int(args[1])}
+assert claimed() == {int(args[1])}
 end_wait(waiting_thread())
 """
     waiting_script(code, int(chosen), **{SIGNAL: str(int(chosen))})

@@ -68,7 +68,7 @@ def test_there_is_one_daemon_thread_and_close_ends_it(run, aq):
         await aq.put(1)
         assert await aq.get() == 1
         assert set(threading.enumerate()) == before  # only who waits needs it
-        tasks = [await waiting(aq.get(msg_type=number), aq) for number in (0, 0, 5, 6)]
+        tasks = [await waiting(aq.get(msg_type=number)) for number in (0, 0, 5, 6)]
         (thread,) = set(threading.enumerate()) - before
         assert thread.daemon
         aq.close()
@@ -130,8 +130,8 @@ def test_who_has_given_up_is_not_watched_for(run, aq):
             with pytest.raises(queue.Empty):
                 await aq.get(msg_type=msg_type, timeout=0.02)
             assert aq._watch._selection is None
-            await cancel(await waiting(aq.get(msg_type=msg_type), aq))
-        task = await waiting(aq.get(msg_type=9), aq)
+            await cancel(await waiting(aq.get(msg_type=msg_type)))
+        task = await waiting(aq.get(msg_type=9))
         assert aq._watch._selection == (9, False)
         await aq.put(1, msg_type=9)
         assert await task == 1
@@ -149,7 +149,7 @@ def test_a_loop_that_stands_still_is_not_watched_for(aq):
     with asyncio.Runner() as other:
 
         async def start():
-            return await waiting(aq.get(msg_type=7), aq)
+            return await waiting(aq.get(msg_type=7))
 
         task = other.run(start())
         assert aq._watch._selection == (7, False)
@@ -223,7 +223,7 @@ def raw(key):
 
 async def taken_for(q, msg_type=0, **selection):
     """A task for which the thread has just taken an empty message, and which knows nothing yet."""
-    task = await waiting(q.receive(msg_type=msg_type, **selection), q)
+    task = await waiting(q.receive(msg_type=msg_type, **selection))
     q.put_nowait(b"", abs(msg_type) or 1)
     until(lambda: q._watch.reserved)
     return task
@@ -243,7 +243,7 @@ def test_who_has_given_up_takes_no_empty_message(run, raw):
     async def main():
         with pytest.raises(queue.Empty):
             await raw.get(timeout=0.02)
-        await cancel(await waiting(raw.get(), raw))
+        await cancel(await waiting(raw.get()))
         raw.queue.put(b"")
         time.sleep(0.05)  # so long would a thread that still watches not need
         assert raw.queue.get(timeout=60) == b""
@@ -291,7 +291,7 @@ def test_a_process_that_ends_takes_no_empty_message_with_it(spawn, raw):
 def test_an_empty_message_goes_back_when_its_taker_comes_too_late(run, raw, monkeypatch):
     async def main():
         monkeypatch.setattr(raw._watch, "_end_watch", lambda: None)
-        await cancel(await waiting(raw.get(), raw))
+        await cancel(await waiting(raw.get()))
         raw.queue.put(b"")  # for another reader, and the thread still watches
         time.sleep(0.05)
         assert raw.queue.get(timeout=60) == b""
@@ -419,7 +419,7 @@ def test_a_dropped_queue_gives_empty_messages_back_and_ends_its_thread(run, raw)
     async def main():
         before = set(threading.enumerate())
         q = Queue(raw.key, serializer=sysvmq.RawSerializer)
-        await cancel(await waiting(q.get(), q))
+        await cancel(await waiting(q.get()))
         (thread,) = set(threading.enumerate()) - before
         q._watch.reserved.append(((4, False), 4))
         del q
