@@ -34,6 +34,12 @@ MESSAGES = int(os.environ.get(f"{kind.PACKAGE.upper()}_TEST_MESSAGES", "12000"))
 
 every_way = pytest.mark.parametrize("way", ["get", "put", "timed get", "timed put"])
 either_policy = pytest.mark.parametrize("on_signal", ["raise", "retry"])
+# Where a handler must run during the wait: SA_RESTART lets some kernels' calls go on without it.
+where_it_runs = pytest.mark.parametrize(
+    "restart",
+    [False, True] if kind.SA_RESTART_INTERRUPTS else [False],
+    ids=["EINTR", "SA_RESTART"][: 1 + kind.SA_RESTART_INTERRUPTS],
+)
 either_restart = pytest.mark.parametrize("restart", [False, True], ids=["EINTR", "SA_RESTART"])
 
 
@@ -73,9 +79,12 @@ def timer():
 
 @every_way
 @pytest.mark.parametrize("options", [{}, {"on_signal": "raise"}], ids=["default", "raise"])
-def test_a_handled_signal_interrupts_the_main_thread(make, noted, when_asleep, way, options):
+@where_it_runs
+def test_a_handled_signal_interrupts_the_main_thread(
+    make, noted, when_asleep, way, options, restart
+):
     q = make_stuck(make, way, **options)
-    size, calls = q.qsize(), noted()
+    size, calls = q.qsize(), noted(restart)
     when_asleep(interrupt)
     interrupted(wait, q, way)
     assert calls == [signal.SIGUSR1], "the handler runs before the call gives up"
@@ -117,7 +126,7 @@ def test_an_interrupted_call_may_be_made_again(make, noted, when_asleep, way):
 
 
 @every_way
-@either_restart
+@where_it_runs
 def test_retry_runs_each_handler_while_it_waits_and_goes_on(make, noted, when_asleep, way, restart):
     q, calls, task = make_stuck(make, way, on_signal="retry"), noted(restart), task_of()
 
@@ -135,7 +144,7 @@ def test_retry_runs_each_handler_while_it_waits_and_goes_on(make, noted, when_as
 
 
 @every_way
-@either_restart
+@where_it_runs
 def test_a_handler_may_do_what_the_call_waits_for(make, handler, when_asleep, way, restart):
     q = make_stuck(make, way, on_signal="retry")
     handler(signal.SIGUSR1, lambda *_: end_wait(q, way), restart)
@@ -144,7 +153,7 @@ def test_a_handler_may_do_what_the_call_waits_for(make, handler, when_asleep, wa
     assert q.qsize() == ("put" in way)
 
 
-@either_restart
+@where_it_runs
 def test_a_handler_may_take_the_message_away(make, handler, when_asleep, restart):
     q, taken = make(on_signal="retry"), []
 
@@ -159,7 +168,7 @@ def test_a_handler_may_take_the_message_away(make, handler, when_asleep, restart
     assert taken == ["first"]
 
 
-@either_restart
+@where_it_runs
 def test_a_handler_may_wait_on_the_queue_that_waits(make, handler, when_asleep, restart):
     q, inner = make(on_signal="retry"), []
 
@@ -312,7 +321,7 @@ def test_a_restarting_handler_never_looks_like_a_timeout(make, noted, when_aslee
 
 @every_way
 @either_policy
-@either_restart
+@where_it_runs
 def test_what_a_handler_raises_passes_through(make, handler, when_asleep, way, on_signal, restart):
     def fail(*_):
         raise ZeroDivisionError("from the handler")
