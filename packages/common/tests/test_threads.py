@@ -17,7 +17,7 @@ from harness.errors import is_closed
 from harness.ways import make_stuck
 from kind import MARK, RawSerializer, mark
 
-MESSAGES = int(os.environ.get(f"{kind.PACKAGE.upper()}_TEST_MESSAGES", "16000"))
+MESSAGES = int(os.environ.get(f"{kind.PACKAGE.upper()}_TEST_MESSAGES", "20000"))
 PATIENCE_S = 60 + MESSAGES / 500
 
 

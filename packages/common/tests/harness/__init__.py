@@ -14,6 +14,7 @@ conftest.py puts that folder and this one's parent on sys.path and takes the fix
 | ways     | the ways to wait in a queue                                                   |
 | aio      | tasks in event loops                                                          |
 | faults   | system calls and malloc that fail                                             |
+| interp   | interpreters with a GIL of their own, for scripts                             |
 | script   | the names that every script finds                                             |
 | plugin   | pytest's hooks and the fixtures                                               |
 
