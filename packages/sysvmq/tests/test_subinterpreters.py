@@ -15,7 +15,7 @@ def test_an_isolated_interpreter_receives_looks_and_pickles(make, key, spawn):
     queue.put("x", msg_type=3)
     child = spawn(
         '''
-        from harness.interp import SETUP, run_alone
+        from harness.interp import SETUP, create, interpreters, run
 
         code = """
         import pickle
@@ -29,10 +29,12 @@ def test_an_isolated_interpreter_receives_looks_and_pickles(make, key, spawn):
         q.put([id(package.Message), id(package.QueueStat)], msg_type=9)
         """
         for _ in range(2):
-            run_alone(code)
+            number = create()
+            run(number, code)
             ids = Queue(address()).get(msg_type=9)
             exec(SETUP + code)
             print(set(ids) & set(q.get(msg_type=9)) or "apart")
+            interpreters.destroy(number)
         ''',
         key,
     )
