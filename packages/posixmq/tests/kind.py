@@ -41,6 +41,7 @@ LEAVE = "close"  # the method that ends the handle and leaves the queue
 ENDS = ("close",)  # the methods that end the handle
 WARNS_WHEN_DROPPED = True  # of a queue that has an address, and was never closed
 HAS_TYPES = False  # whether a receiver chooses by the mark
+SA_RESTART_INTERRUPTS = False  # whether a handler with that flag ends a sleep, too
 OPTIONS = {"maxsize": 4, "maxmsgsize": 256}  # of make(), unless its caller says otherwise
 ATTRIBUTES = (  # of a Queue
     *("name", "maxsize", "maxmsgsize", "readable", "writable"),

@@ -39,6 +39,7 @@ LEAVE = "detach"  # the method that ends the handle and leaves the queue
 ENDS = ("close", "detach")  # the methods that end the handle
 WARNS_WHEN_DROPPED = False  # of a queue that has an address, and was never closed
 HAS_TYPES = True  # whether a receiver chooses by the mark
+SA_RESTART_INTERRUPTS = True  # whether a handler with that flag ends a sleep, too
 # Of make(), unless its caller says otherwise; who may write is the affair of test_trust.py.
 OPTIONS = {"max_bytes": None, "trusted": True}
 ATTRIBUTES = (  # of a Queue

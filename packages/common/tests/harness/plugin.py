@@ -3,6 +3,7 @@
 Queues have addresses of their own and are always removed.
 """
 
+import asyncio
 import contextlib
 import faulthandler
 import functools
@@ -21,6 +22,7 @@ import pytest
 
 import kind
 from harness import faults
+from harness.aio import AsyncQueue, Padded
 from harness.calls import Call
 from harness.children import Child
 from harness.tasks import WAIT_LIMIT_S, is_asleep, task_of, until
@@ -148,6 +150,28 @@ def full(make):
     queue = make(**kind.room(1, 16), serializer=kind.RawSerializer)
     queue.put(b"f" * 16)
     return queue
+
+
+@pytest.fixture
+def aq(make):
+    """An awaitable queue that holds 4 messages."""
+    queue = make(cls=AsyncQueue, **kind.room(4, 32), serializer=Padded)
+    yield queue
+    queue.close()
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request):
+    """Run a coroutine to its end, in a loop of each kind."""
+    factory = None
+    if request.param == "uvloop":
+        factory = pytest.importorskip("uvloop", reason="uvloop is not installed").new_event_loop
+
+    def run(coroutine, limit=100):
+        with asyncio.Runner(loop_factory=factory) as runner:
+            return runner.run(asyncio.wait_for(coroutine, limit))
+
+    return run
 
 
 # --- others at work ------------------------------------------------------------------------------
