@@ -106,6 +106,21 @@ def mode_of(queue):
     return stat.S_IMODE(os.fstat(queue.fileno()).st_mode)
 
 
+def change_mode(queue, mode):
+    """Give the queue other permissions."""
+    os.fchmod(queue.fileno(), mode)
+
+
+def adopt(queue, **options):
+    """Open the same queue without its address: by a descriptor, which is closed if it is refused."""
+    descriptor = os.dup(queue.fileno())
+    try:
+        return Queue.from_fd(descriptor, **options)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
 def mark(number):
     """The keyword of put for a message with this mark."""
     return {MARK: number}

@@ -123,6 +123,16 @@ def mode_of(queue):
     return int(kernel_row(queue.id)["perms"], 8) & 0o777
 
 
+def change_mode(queue, mode):
+    """Give the queue other permissions."""
+    queue.set(mode=mode)
+
+
+def adopt(queue, **options):
+    """Open the same queue without its address: by its id."""
+    return Queue.from_id(queue.id, **options)
+
+
 def mark(number):
     """The keyword of put for a message with this mark."""
     return {MARK: number}
