@@ -41,6 +41,10 @@ ATTRIBUTES = (  # of a Queue
     *("key", "id", "max_bytes", "maxmsgsize"),
     *("closed", "serializer", "on_signal", "spin_us", "trusted"),
 )
+LIMITS = "/proc/sys/kernel"  # where the limits are
+SIZE_LIMITS = {"max_bytes": "msgmnb"}  # of an option of Queue
+QUEUES_LIMIT = "msgmni"
+BEYOND_LIMIT = QueueError.NO_PERMISSIONS, 1  # what asking for more is: EPERM
 
 # What a task does in /proc while it waits in a queue: msgsnd, msgrcv; or pselect6.
 POLLS = getattr(mq._sysvmq, "_polls", False)
@@ -123,6 +127,11 @@ def mode_of(queue):
     return int(kernel_row(queue.id)["perms"], 8) & 0o777
 
 
+def anonymous(**options):
+    """Create a queue that has no address; only close() removes it."""
+    return Queue(None, **options)
+
+
 def change_mode(queue, mode):
     """Give the queue other permissions."""
     queue.set(mode=mode)
@@ -145,7 +154,7 @@ def room(messages, size=256):
 
 def kernel_limit(name):
     """A limit of the kernel."""
-    return int(Path("/proc/sys/kernel", name).read_text())
+    return int(Path(LIMITS, name).read_text())
 
 
 # Limits that allow long messages.

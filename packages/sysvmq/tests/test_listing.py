@@ -5,8 +5,7 @@ import os
 import pytest
 
 import sysvmq
-from kind import kernel_limit
-from sysvmq import Limits, Queue, QueueError, QueueInfo, QueueStat, RawSerializer
+from sysvmq import Queue, QueueError, QueueInfo, QueueStat, RawSerializer
 
 
 def info_of(queue):
@@ -105,13 +104,6 @@ def test_a_system_without_the_table_is_told_in_words(monkeypatch, tmp_path):
 # -------------------------------------------------------------------------- limits
 
 
-def test_limits_are_the_system_s():
-    limits = sysvmq.limits()
-    assert type(limits) is Limits
-    assert limits[:3] == (kernel_limit("msgmax"), kernel_limit("msgmnb"), kernel_limit("msgmni"))
-    assert all(type(value) is int for value in limits)
-
-
 def test_limits_count_what_is_in_use(isolated):
     code = """\
 print(*sysvmq.limits()[3:])
@@ -124,17 +116,3 @@ queues[1].close()
 print(*sysvmq.limits()[3:])
 """
     assert isolated(code).finish() == "0 0 0\n3 3 10\n2 1 7"
-
-
-def test_limits_follow_the_system(isolated):
-    code = """\
-try:
-    for name, value in (("msgmax", 1111), ("msgmnb", 2222), ("msgmni", 33)):
-        open("/proc/sys/kernel/" + name, "w").write(str(value))
-except OSError as error:
-    print(error)
-    sys.exit(77)
-limits = sysvmq.limits()
-print(limits.msgmax, limits.msgmnb, limits.msgmni)
-"""
-    assert isolated(code).finish() == "1111 2222 33"
