@@ -47,6 +47,10 @@ ATTRIBUTES = (  # of a Queue
     *("name", "maxsize", "maxmsgsize", "readable", "writable"),
     *("closed", "serializer", "on_signal", "spin_us", "trusted"),
 )
+LIMITS = "/proc/sys/fs/mqueue"  # where the limits are
+SIZE_LIMITS = {"maxsize": "msg_max", "maxmsgsize": "msgsize_max"}  # of an option of Queue
+QUEUES_LIMIT = "queues_max"
+BEYOND_LIMIT = QueueError.INVALID_VALUE, 22  # what asking for more is: EINVAL
 
 # What a task does in /proc while it waits in a queue: mq_timedsend, mq_timedreceive; or pselect6.
 POLLS = getattr(mq._posixmq, "_polls", False)
@@ -109,6 +113,26 @@ def mode_of(queue):
     return stat.S_IMODE(os.fstat(queue.fileno()).st_mode)
 
 
+def anonymous(**options):
+    """Create a queue that has no address."""
+    return Queue.anonymous(**room(1, 64) | options)
+
+
+def change_mode(queue, mode):
+    """Give the queue other permissions."""
+    os.fchmod(queue.fileno(), mode)
+
+
+def adopt(queue, **options):
+    """Open the same queue without its address: by a descriptor, which is closed if it is refused."""
+    descriptor = os.dup(queue.fileno())
+    try:
+        return Queue.from_fd(descriptor, **options)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
 def mark(number):
     """The keyword of put for a message with this mark."""
     return {MARK: number}
@@ -122,7 +146,7 @@ def room(messages, size=256):
 def kernel_limit(name):
     """A limit of the kernel, or ? where it is not shown."""
     try:
-        return int(Path("/proc/sys/fs/mqueue", name).read_text())
+        return int(Path(LIMITS, name).read_text())
     except OSError:
         return "?"
 

@@ -50,44 +50,6 @@ def without_name(text, name):
     return text.replace(name, "")
 
 
-def test_more_messages_than_msg_max_are_refused_in_words(refusal, name, limit):
-    allowed = limit("msg_max")
-    said = refusal(
-        """
-        drop_capabilities()
-        print(json.dumps(refused(sys.argv[1], int(sys.argv[2]), 16)))
-        """,
-        allowed + 7,
-    )
-    text = without_name(said["text"], name)
-    assert said["errno"] == QueueError.INVALID_VALUE
-    assert said["left"] == []
-    assert name in said["text"]
-    assert "fs.mqueue.msg_max" in text or "/proc/sys/fs/mqueue/msg_max" in text
-    assert {allowed, allowed + 7} <= numbers(text)
-    assert "sysctl" in text or "/proc/sys" in text
-    assert "msgsize_max" not in text
-
-
-def test_longer_messages_than_msgsize_max_are_refused_in_words(refusal, name, limit):
-    allowed = limit("msgsize_max")
-    said = refusal(
-        """
-        drop_capabilities()
-        print(json.dumps(refused(sys.argv[1], 1, int(sys.argv[2]))))
-        """,
-        allowed + 7,
-    )
-    text = without_name(said["text"], name)
-    assert said["errno"] == QueueError.INVALID_VALUE
-    assert said["left"] == []
-    assert name in said["text"]
-    assert "fs.mqueue.msgsize_max" in text or "/proc/sys/fs/mqueue/msgsize_max" in text
-    assert {allowed, allowed + 7} <= numbers(text)
-    assert "sysctl" in text or "/proc/sys" in text
-    assert "msg_max" not in text
-
-
 def test_beyond_both_limits_both_are_named(refusal, name, limit):
     said = refusal(
         """
@@ -148,82 +110,6 @@ def test_too_little_rlimit_nofile_is_not_taken_for_rlimit_msgqueue(refusal, name
     assert said["os_errno"] == 24  # EMFILE
     assert "RLIMIT_NOFILE" in text or "open files" in text.lower() or "descriptors" in text
     assert "RLIMIT_MSGQUEUE" not in text or "RLIMIT_NOFILE" in text
-
-
-def test_more_queues_than_queues_max_are_refused_in_words(refusal, name, limit):
-    said = refusal(
-        """
-        import ctypes
-
-        # A namespace of its own spares the queues of others; without the right to one, go on.
-        libc = ctypes.CDLL(None)
-        NEWIPC, NEWUSER = 0x08000000, 0x10000000
-        uid, gid = os.getuid(), os.getgid()
-        if libc.unshare(NEWIPC) != 0 and libc.unshare(NEWIPC | NEWUSER) == 0:
-            # Who has no number there can create nothing.
-            for file, words in (
-                ("uid_map", f"{uid} {uid} 1"),
-                ("setgroups", "deny"),
-                ("gid_map", f"{gid} {gid} 1"),
-            ):
-                with open(f"/proc/self/{file}", "w") as map:
-                    map.write(words)
-        drop_capabilities()
-        stem, queues = sys.argv[1], []
-        try:
-            for number in range(100_000):
-                try:
-                    queues.append(Queue(f"{stem}-{number}", 1, 1))
-                except QueueError:
-                    break
-            said = refused(f"{stem}-{number}", 1, 1)
-        finally:
-            for q in queues:
-                q.unlink()
-                q.close()
-        print(json.dumps(said))
-        """
-    )
-    text = without_name(said["text"], name)
-    assert said["errno"] == QueueError.NO_SYSTEM_RESOURCES
-    assert said["os_errno"] == 28  # ENOSPC
-    assert said["left"] == []
-    assert "fs.mqueue.queues_max" in text or "/proc/sys/fs/mqueue/queues_max" in text
-    assert any(number >= 1 for number in numbers(text))
-    assert "sysctl" in text or "/proc/sys" in text
-
-
-def test_the_value_of_a_limit_is_the_one_of_now(spawn, name):
-    """In a namespace of its own a script may move the limits, where it has the right to one."""
-    out = spawn(
-        """
-        import ctypes
-
-        if ctypes.CDLL(None).unshare(0x08000000) != 0:
-            print("no right")
-            sys.exit()
-        try:
-            with open("/proc/sys/fs/mqueue/msg_max", "w") as file:
-                file.write("5")
-        except OSError:
-            print("no right")
-            sys.exit()
-        drop_capabilities()
-        try:
-            Queue(sys.argv[1], 6, 16)
-        except QueueError as error:
-            assert "msg_max" in str(error), error
-            assert "5" in str(error).replace(sys.argv[1], ""), error
-        else:
-            raise AssertionError("opened")
-        with Queue(sys.argv[1], 5, 16) as q:
-            assert q.maxsize == 5
-        print("done")
-        """,
-        name,
-    ).finish()
-    if "no right" in out:
-        pytest.skip("no right to an IPC namespace here")
 
 
 def test_a_queue_beyond_msg_max_opens_where_the_right_is_there(spawn, name, limit):

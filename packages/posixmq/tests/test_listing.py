@@ -142,30 +142,12 @@ def named(name):
     return {info.name: info for info in posixmq.list_queues()}.get(name)
 
 
-def test_a_queue_is_listed_as_stat_tells_it(make):
-    q = make(maxsize=3, maxmsgsize=48, mode=0o640, serializer=RawSerializer)
-    q.put(b"12345")
+def test_a_queue_is_listed_with_sizes_request_and_holders(make):
+    q = make(maxsize=3, maxmsgsize=48, serializer=RawSerializer)
     found, stat = named(q.name), q.stat()
-    assert type(found) is posixmq.QueueInfo
-    for field in (
-        "uid",
-        "gid",
-        "mode",
-        "size",
-        "max_size",
-        "max_msgbytes",
-        "bytes",
-        "message_time",
-        "notify_pid",
-    ):
+    for field in ("max_size", "max_msgbytes", "message_time", "notify_pid"):
         assert getattr(found, field) == getattr(stat, field), field
     assert found.pids == (os.getpid(),)
-
-
-def test_an_unlinked_queue_is_not_listed(q):
-    assert named(q.name) is not None
-    q.unlink()
-    assert named(q.name) is None
 
 
 def test_the_list_is_sorted_by_name(make):
@@ -225,18 +207,6 @@ def test_the_same_name_elsewhere_is_no_holder(q, tmp_path):
         assert named(q.name).pids == (os.getpid(),)
 
 
-def test_listing_leaves_no_descriptor_and_no_mount(q):
-    before = len(descriptors())
-    with open("/proc/self/mountinfo") as file:
-        mounts = file.read()
-    for _ in range(3):
-        posixmq.list_queues()
-        posixmq.limits()
-    assert len(descriptors()) == before
-    with open("/proc/self/mountinfo") as file:
-        assert file.read() == mounts
-
-
 def test_a_queue_that_vanishes_during_the_scan_is_skipped(q, monkeypatch):
     holders = _system._Holders
 
@@ -246,22 +216,6 @@ def test_a_queue_that_vanishes_during_the_scan_is_skipped(q, monkeypatch):
 
     monkeypatch.setattr(_system, "_Holders", scan)
     assert named(q.name) is None
-
-
-def test_queues_that_come_and_go_do_no_harm(fresh, spawn):
-    process = spawn(
-        """
-        for _ in range(300):
-            q = Queue(sys.argv[1], 1, 16)
-            q.unlink()
-            q.close()
-        """,
-        fresh(),
-    )
-    while process.poll() is None:
-        posixmq.list_queues()
-        posixmq.limits()
-    process.finish()
 
 
 def test_odd_names_are_listed(make):

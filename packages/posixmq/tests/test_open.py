@@ -97,6 +97,11 @@ def test_a_queue_created_after_unlink_is_another_one(make, name):
     assert new.empty()
 
 
+def test_a_queue_that_was_never_opened_cannot_be_unlinked():
+    with pytest.raises((QueueError, ValueError, TypeError)):
+        Queue.__new__(Queue).unlink()
+
+
 @pytest.mark.parametrize("closed", [False, True], ids=["open", "closed"])
 def test_unlink_works_before_and_after_close(make, name, closed):
     q = make(name)

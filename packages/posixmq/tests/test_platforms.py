@@ -1,6 +1,5 @@
 """What an error says on the systems that are not here: no limit of Linux, and no wrong figure."""
 
-import errno
 import subprocess
 import sys
 
@@ -16,14 +15,6 @@ def said(platform, call):
     )
     command = [sys.executable, "-I", "-W", "error", "-c", code]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-
-
-@pytest.mark.parametrize("number", [errno.EINVAL, errno.EMFILE, errno.ENFILE, errno.ENOSPC])
-def test_a_refusal_on_freebsd_names_its_own_limits(number):
-    call = f"_explain.failure('open', {number}, None, ('/q', 50, 9000, True, True))"
-    text = said("freebsd14", call)
-    assert "kern.mqueue.maxmsg" in text and "maxsize=50" in text and "maxmsgsize=9000" in text
-    assert not [word for word in LINUX if word in text], text
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,10 @@ ATTRIBUTES = (  # of a Queue
     *("key", "id", "max_bytes", "maxmsgsize"),
     *("closed", "serializer", "on_signal", "spin_us", "trusted"),
 )
+LIMITS = "/proc/sys/kernel"  # where the limits are
+SIZE_LIMITS = {"max_bytes": "msgmnb"}  # of an option of Queue
+QUEUES_LIMIT = "msgmni"
+BEYOND_LIMIT = QueueError.NO_PERMISSIONS, 1  # what asking for more is: EPERM
 
 # What a task does in /proc while it waits in a queue: msgsnd, msgrcv; or pselect6.
 POLLS = getattr(mq._sysvmq, "_polls", False)
@@ -128,6 +132,21 @@ def mode_of(queue):
     return int(kernel_row(queue.id)["perms"], 8) & 0o777
 
 
+def anonymous(**options):
+    """Create a queue that has no address; only close() removes it."""
+    return Queue(None, **options)
+
+
+def change_mode(queue, mode):
+    """Give the queue other permissions."""
+    queue.set(mode=mode)
+
+
+def adopt(queue, **options):
+    """Open the same queue without its address: by its id."""
+    return Queue.from_id(queue.id, **options)
+
+
 def mark(number):
     """The keyword of put for a message with this mark."""
     return {MARK: number}
@@ -140,7 +159,7 @@ def room(messages, size=256):
 
 def kernel_limit(name):
     """A limit of the kernel."""
-    return int(Path("/proc/sys/kernel", name).read_text())
+    return int(Path(LIMITS, name).read_text())
 
 
 MANY_MESSAGES = None  # the limit of how many a queue may hold: enough of one byte each

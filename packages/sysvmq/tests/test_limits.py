@@ -25,32 +25,6 @@ def report(line):
     return int(errno), int(os_errno), words
 
 
-def test_max_bytes_beyond_msgmnb_is_refused_with_the_limit_in_words(spawn, key):
-    asked = kernel_limit("msgmnb") + 4321
-    child = spawn(DROP + "report(lambda: Queue(int(args[0]), int(args[1])))", key, asked)
-    errno, os_errno, words = report(child.finish())
-    assert errno == QueueError.NO_PERMISSIONS
-    assert os_errno == 1  # EPERM
-    assert "msgmnb" in words
-    assert str(kernel_limit("msgmnb")) in words
-    assert str(asked) in words
-    assert "sysctl" in words
-
-
-def test_a_queue_that_could_not_get_its_size_is_not_left_behind(spawn, key):
-    code = (
-        DROP
-        + """\
-report(lambda: Queue(int(args[0]), int(args[1])))
-report(lambda: Queue(int(args[0]), create=False))
-"""
-    )
-    child = spawn(code, key, kernel_limit("msgmnb") + 1)
-    first, second = map(report, child.finish().splitlines())
-    assert first[0] == QueueError.NO_PERMISSIONS
-    assert second[0] == QueueError.DOES_NOT_EXIST
-
-
 def test_private_queues_that_could_not_get_their_size_are_not_left_behind(isolated):
     code = (
         DROP
@@ -112,15 +86,6 @@ queue.put(item[1:])
     assert queue.get_many() == [b"x" * 100]
 
 
-def test_max_bytes_up_to_msgmnb_needs_no_privilege(spawn, key):
-    child = spawn(
-        DROP + "print(Queue(int(args[0]), int(args[1])).max_bytes)",
-        key,
-        kernel_limit("msgmnb"),
-    )
-    assert child.finish() == str(kernel_limit("msgmnb"))
-
-
 def test_a_message_beyond_msgmax_is_refused_with_the_limit_in_words(raw):
     size = kernel_limit("msgmax") + 1
     for put in (raw.put, raw.put_nowait, lambda item: raw.put(item, timeout=1)):
@@ -132,29 +97,6 @@ def test_a_message_beyond_msgmax_is_refused_with_the_limit_in_words(raw):
         assert str(kernel_limit("msgmax")) in error.msg
         assert str(size) in error.msg
     assert raw.empty()
-
-
-def test_a_message_beyond_max_bytes_is_refused_and_never_waits_for_room(make):
-    queue = make(max_bytes=100, serializer=RawSerializer)
-    for put in (queue.put, queue.put_nowait, lambda item: queue.put(item, timeout=1)):
-        with pytest.raises(QueueError) as caught:
-            put(b"x" * 101)
-        error = caught.value
-        assert error.errno == QueueError.TOO_BIG_MESSAGE
-        assert "max_bytes" in error.msg
-        assert "100" in error.msg
-        assert "101" in error.msg
-    assert queue.empty()
-
-
-def test_a_message_beyond_max_bytes_is_refused_by_a_full_queue_too(full):
-    with pytest.raises(QueueError) as caught:
-        full.put(b"x" * 17)
-    assert caught.value.errno == QueueError.TOO_BIG_MESSAGE
-    with pytest.raises(QueueError) as caught:
-        full.put_nowait(b"x" * 17)
-    assert caught.value.errno == QueueError.TOO_BIG_MESSAGE
-    assert full.qsize() == 1
 
 
 def test_max_bytes_raised_by_somebody_else_counts_at_once(make, key):
@@ -175,32 +117,6 @@ def test_max_bytes_lowered_by_somebody_else_counts_at_once(make, key):
             put(b"y" * 500)
         assert caught.value.errno == QueueError.TOO_BIG_MESSAGE
     assert queue.get() == b"x" * 500
-
-
-def test_too_many_queues_are_refused_with_the_limit_in_words(isolated):
-    code = (
-        """\
-try:
-    open("/proc/sys/kernel/msgmni", "w").write("3")
-except OSError as error:
-    print(error)
-    sys.exit(77)
-queues = [Queue() for _ in range(3)]
-"""
-        + DROP
-        + """\
-report(Queue)
-report(lambda: Queue(5))
-print(len(queues))
-"""
-    )
-    for line in isolated(code).finish().splitlines()[:2]:
-        errno, os_errno, words = report(line)
-        assert errno == QueueError.NO_SYSTEM_RESOURCES
-        assert os_errno == 28  # ENOSPC
-        assert "msgmni" in words
-        assert "3" in words
-        assert "sysctl" in words
 
 
 def test_limits_are_read_anew_whenever_they_matter(isolated):
@@ -293,32 +209,3 @@ thread.join(60)
 print(got == [b"z" * 90000])
 """
     assert isolated(code).finish() == "True"
-
-
-def test_errors_have_words_without_a_descriptor_to_spare(spawn, key):
-    """They read limits from /proc and come from a module that may not be loaded yet."""
-    code = """\
-import resource
-queue = Queue(int(args[0]), 100, serializer=RawSerializer)
-resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
-for call in (
-    lambda: queue.put(b"x" * 101),
-    lambda: queue.put(b"x" * 100_000),
-    lambda: queue.put(b"x", msg_type=0),
-    lambda: Queue(queue.key, exclusive=True, serializer=RawSerializer),
-    lambda: Queue(-1),
-):
-    try:
-        call()
-    except QueueError as error:
-        print(error.errno, len(error.msg) > 20)
-"""
-    expected = [
-        QueueError.TOO_BIG_MESSAGE,
-        QueueError.TOO_BIG_MESSAGE,
-        QueueError.INVALID_VALUE,
-        QueueError.EXISTS,
-        QueueError.INVALID_VALUE,
-    ]
-    lines = spawn(code, key).finish().splitlines()
-    assert lines == [f"{errno} True" for errno in expected]

@@ -5,8 +5,7 @@ import os
 import pytest
 
 import sysvmq
-from kind import kernel_limit
-from sysvmq import Limits, Queue, QueueError, QueueInfo, QueueStat, RawSerializer
+from sysvmq import Queue, QueueError, QueueInfo, QueueStat
 
 
 def info_of(queue):
@@ -14,16 +13,11 @@ def info_of(queue):
     return found
 
 
-def test_a_queue_is_listed_with_what_stat_says_of_it(make, key):
-    queue = make(key, mode=0o640, serializer=RawSerializer)
-    queue.put(b"12345", msg_type=3)
-    info, stat = info_of(queue), queue.stat()
-    assert type(info) is QueueInfo
-    assert info.id == queue.id
-    shared = [name for name in QueueInfo._fields if name != "id"]
-    assert [getattr(info, name) for name in shared] == [getattr(stat, name) for name in shared]
-    assert set(QueueStat._fields) - set(shared) == {"max_bytes"}
-    assert (info.key, info.mode, info.size, info.bytes) == (key, 0o640, 1, 5)
+def test_a_queue_is_listed_with_its_id_and_all_of_stat_but_max_bytes(q):
+    info = info_of(q)
+    assert (info.id, info.key) == (q.id, q.key)
+    assert set(QueueStat._fields) - set(QueueInfo._fields) == {"max_bytes"}
+    assert set(QueueInfo._fields) - set(QueueStat._fields) == {"id"}
     assert all(type(value) is int for value in info)
 
 
@@ -37,19 +31,6 @@ def test_private_queues_are_listed_with_key_0():
     with Queue() as queue:
         assert info_of(queue).key == 0
     assert queue.id not in {info.id for info in sysvmq.list_queues()}
-
-
-def test_all_queues_of_a_namespace_are_listed_and_no_others(isolated):
-    code = """\
-print(sysvmq.list_queues())
-queues = [Queue(number) for number in range(1, 200)]
-listed = sysvmq.list_queues()
-print([(i.key, i.id) for i in listed] == [(q.key, q.id) for q in queues])
-for info in listed:
-    sysvmq.remove(info.id)
-print(sysvmq.list_queues())
-"""
-    assert isolated(code).finish() == "[]\nTrue\n[]"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -105,13 +86,6 @@ def test_a_system_without_the_table_is_told_in_words(monkeypatch, tmp_path):
 # -------------------------------------------------------------------------- limits
 
 
-def test_limits_are_the_system_s():
-    limits = sysvmq.limits()
-    assert type(limits) is Limits
-    assert limits[:3] == (kernel_limit("msgmax"), kernel_limit("msgmnb"), kernel_limit("msgmni"))
-    assert all(type(value) is int for value in limits)
-
-
 def test_limits_count_what_is_in_use(isolated):
     code = """\
 print(*sysvmq.limits()[3:])
@@ -124,17 +98,3 @@ queues[1].close()
 print(*sysvmq.limits()[3:])
 """
     assert isolated(code).finish() == "0 0 0\n3 3 10\n2 1 7"
-
-
-def test_limits_follow_the_system(isolated):
-    code = """\
-try:
-    for name, value in (("msgmax", 1111), ("msgmnb", 2222), ("msgmni", 33)):
-        open("/proc/sys/kernel/" + name, "w").write(str(value))
-except OSError as error:
-    print(error)
-    sys.exit(77)
-limits = sysvmq.limits()
-print(limits.msgmax, limits.msgmnb, limits.msgmni)
-"""
-    assert isolated(code).finish() == "1111 2222 33"

@@ -1,181 +1,12 @@
-"""Trust: unpickling runs code, so nobody unpickles what somebody else may have put."""
+"""Trust, where owner and creator may differ and modes may change; all combinations, by root."""
 
-import contextlib
-import functools
-import json
-import marshal
 import os
-import pickle
-import types
 
 import pytest
 
-import sysvmq
-from kind import id_of_key
-from sysvmq import PickleSerializer, Queue, QueueError, RawSerializer, SignedSerializer
+from kind import Queue
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-
-WAYS_OUT = ("trusted=True", "SignedSerializer", "runs no code")
-OPEN_TO_OTHERS = [0o620, 0o602, 0o622, 0o666]
-KEY = bytes(range(32))
-
-
-class Sub(PickleSerializer):
-    """A subclass that dumps the same way."""
-
-
-class Own:
-    """A serializer of one's own that runs no code."""
-
-    @staticmethod
-    def dumps(obj):
-        return json.dumps(obj)
-
-    @staticmethod
-    def loads(data):
-        return json.loads(data)
-
-
-class Honest(Own):
-    """One that says of itself that it runs code."""
-
-    runs_code = True
-
-
-class Checked(PickleSerializer):
-    """One that rests on pickle, but says that it runs no code of others."""
-
-    runs_code = False
-
-
-class Borrowed:
-    """One that borrows pickle's own function."""
-
-    dumps = staticmethod(pickle.dumps)
-    loads = staticmethod(pickle.loads)
-
-
-def module(name):
-    """A module of this name whose loads is its own."""
-    made = types.ModuleType(name)
-    made.dumps, made.loads = pickle.dumps, lambda data: pickle.loads(data)
-    return made
-
-
-RUN_CODE = {
-    "the default": None,
-    "PickleSerializer": PickleSerializer,
-    "an object of it": PickleSerializer(),
-    "a subclass": Sub,
-    "an object of a subclass": Sub(),
-    "the module pickle": pickle,
-    "one that borrows loads": Borrowed,
-    "marshal": marshal,
-    "one called cloudpickle": module("cloudpickle"),
-    "one called dill": module("dill"),
-    "a copy of cloudpickle in another package": module("joblib.externals.cloudpickle"),
-    "one that borrows PickleSerializer's": types.SimpleNamespace(
-        dumps=PickleSerializer.dumps, loads=PickleSerializer.loads
-    ),
-    "a partial of pickle's": types.SimpleNamespace(
-        dumps=pickle.dumps, loads=functools.partial(pickle.loads, encoding="latin1")
-    ),
-    "one that says so": Honest,
-}
-RUN_NONE = {
-    "RawSerializer": RawSerializer,
-    "an object of it": RawSerializer(),
-    "the module json": json,
-    "one of one's own": Own(),
-    "one that says it does not": Checked,
-    "a signed pickle": SignedSerializer(KEY),
-}
-
-
-def refused(call, *args, **kwargs):
-    """Call what must be refused for want of trust, and return what it says."""
-    with pytest.raises(QueueError) as caught:
-        call(*args, **kwargs)
-    assert caught.value.errno == QueueError.NO_PERMISSIONS
-    for words in WAYS_OUT:
-        assert words in caught.value.msg
-    return caught.value.msg
-
-
-@pytest.fixture
-def shared(make, key):
-    """A function: this user's own queue with a mode."""
-    return lambda mode, *args: make(key, *args, mode=mode)
-
-
-@pytest.mark.parametrize("serializer", RUN_CODE.values(), ids=RUN_CODE)
-@pytest.mark.parametrize("mode", OPEN_TO_OTHERS, ids=oct)
-def test_a_queue_others_may_write_to_is_not_unpickled_from(shared, key, serializer, mode):
-    msqid = shared(mode).id
-    for call, number in ((Queue, key), (Queue.from_id, msqid)):
-        words = refused(call, number, serializer=serializer)
-        assert f"{number}:" in words
-        assert oct(mode) in words
-    refused(Queue, key, create=False, serializer=serializer)
-
-
-@pytest.mark.parametrize("serializer", RUN_CODE.values(), ids=RUN_CODE)
-@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644, 0o655], ids=oct)
-def test_a_queue_only_its_owner_may_write_to_is_unpickled_from(shared, key, serializer, mode):
-    msqid = shared(mode).id
-    for same in (Queue(key, serializer=serializer), Queue.from_id(msqid, serializer=serializer)):
-        assert same.trusted is False
-
-
-@pytest.mark.parametrize("serializer", RUN_NONE.values(), ids=RUN_NONE)
-@pytest.mark.parametrize("mode", [0o600, *OPEN_TO_OTHERS], ids=oct)
-def test_a_serializer_that_runs_no_code_reads_from_any_queue(shared, key, serializer, mode):
-    msqid = shared(mode).id
-    item = b"x" if isinstance(serializer, RawSerializer) or serializer is RawSerializer else "x"
-    for same in (Queue(key, serializer=serializer), Queue.from_id(msqid, serializer=serializer)):
-        same.put(item)
-        assert same.get(timeout=60) == item
-
-
-@pytest.mark.parametrize("serializer", RUN_CODE.values(), ids=RUN_CODE)
-def test_who_trusts_reads(shared, key, serializer):
-    msqid = shared(0o666).id
-    for call, number in ((Queue, key), (Queue.from_id, msqid)):
-        assert call(number, serializer=serializer, trusted=True).trusted is True
-
-
-def test_trust_goes_by_truth(shared, key):
-    msqid = shared(0o666).id
-    for call, number in ((Queue, key), (Queue.from_id, msqid)):
-        assert call(number, trusted="yes").trusted is True
-        refused(call, number, trusted=[])
-
-
-@pytest.mark.parametrize("trusted", [True, False])
-def test_a_pickled_queue_is_trusted_as_it_was(make, trusted):
-    queue = make(trusted=trusted)
-    again = pickle.dumps(queue)
-    queue.set(mode=0o666)
-    if trusted:
-        assert pickle.loads(again).trusted is True
-    else:
-        assert str(queue.id) in refused(pickle.loads, again)
-
-
-def test_the_asyncio_queue_is_no_way_round(shared, key):
-    import sysvmq.asyncio
-
-    shared(0o666)
-    refused(sysvmq.asyncio.Queue, key)
-    sysvmq.asyncio.Queue(key, trusted=True).detach()
-
-
-@pytest.mark.parametrize("mode", OPEN_TO_OTHERS, ids=oct)
-def test_a_refused_queue_is_not_created(key, mode):
-    for options in ({}, {"exclusive": True}):
-        assert oct(mode) in refused(Queue, key, mode=mode, **options)
-        assert id_of_key(key) == -1
 
 
 def test_a_refused_private_queue_is_not_created_and_gives_no_warning(isolated):
@@ -191,83 +22,13 @@ print(sysvmq.list_queues())
     assert isolated(code).finish().splitlines() == ["True True", "[]"]
 
 
-def test_a_refused_queue_that_was_there_stays_as_it_was(shared, key):
-    queue = shared(0o666, 3000)
-    queue.put("kept")
-    before = queue.stat()
-    refused(Queue, key)
-    refused(Queue, key, 1000)
-    refused(Queue, key, 1000, mode=0o600)
-    refused(Queue.from_id, queue.id)
-    assert queue.stat() == before
-    assert queue.get() == "kept"
-
-
-def test_the_mode_asked_for_does_not_matter_where_the_queue_exists(shared, key):
-    queue = shared(0o600)
-    Queue(key, mode=0o666).put("private all the same")
-    assert queue.get() == "private all the same"
-
-
 def test_a_private_queue_of_one_s_own_needs_no_trust():
     with Queue() as queue:
         queue.put("x")
         assert queue.get() == "x"
 
 
-def crafted(target):
-    """A pickle that makes a folder."""
-    return b"cos\nmkdir\n(V" + str(target).encode() + b"\ntR."
-
-
-def test_a_crafted_pickle_does_not_run(shared, make, key, tmp_path):
-    target = tmp_path / "made by the message"
-    queue = shared(0o622)
-    attacker = make(key, serializer=RawSerializer)
-    attacker.put(crafted(target))
-    for options in ({}, {"serializer": Sub}, {"serializer": pickle}):
-        refused(Queue, key, **options)
-        refused(Queue.from_id, queue.id, **options)
-    signed = make(key, serializer=SignedSerializer(KEY), trusted=False)
-    with pytest.raises(sysvmq.DecodeError) as caught:
-        signed.get()
-    assert caught.value.data == crafted(target)
-    assert not target.exists()
-    attacker.put(crafted(target))
-    queue.get()  # to show what it was
-    assert target.exists()
-
-
-@pytest.mark.parametrize("error", [ZeroDivisionError(), KeyboardInterrupt()], ids=repr)
-def test_what_a_serializer_raises_when_it_is_asked_passes_and_creates_nothing(make, key, error):
-    class Evil(Own):
-        @property
-        def runs_code(self):
-            raise error
-
-    with pytest.raises(type(error)):
-        Queue(key, mode=0o666, serializer=Evil())
-    assert id_of_key(key) == -1
-    with pytest.raises(type(error)):
-        Queue.from_id(make().id, serializer=Evil())
-
-
-def test_a_serializer_that_opens_the_queue_when_it_is_asked_opens_it_once(fresh):
-    first, second = fresh(), fresh()
-
-    class Nested(Own):
-        @property
-        def runs_code(self):
-            with contextlib.suppress(RuntimeError):
-                queue.__init__(second)
-            return False
-
-    queue = Queue.__new__(Queue)
-    queue.__init__(first, serializer=Nested())
-    assert queue.key == first
-
-
-# ---------------------------------------------------------------------- other users
+# --- other users -----------------------------------------------------------------------------------
 
 ACT_AS = """\
 import itertools, json, marshal, pickle
@@ -363,33 +124,6 @@ print(tried)
 @needs_root
 def test_every_combination_of_owner_creator_mode_serializer_and_right(spawn, key):
     assert int(spawn(ACT_AS + EVERYTHING, key).finish()) > 3 * 3 * 3 * 12 * 7 * 2 * 2
-
-
-@needs_root
-def test_another_user_s_crafted_pickle_does_not_run(spawn, key, tmp_path):
-    """The classic: a program of root's reads from a queue that anybody could create first."""
-    target = tmp_path / "made by the message"
-    code = """\
-key, target = int(args[0]), args[1]
-act_as(OTHER)
-attacker = Queue(key, mode=0o600, serializer=RawSerializer)
-attacker.put(b"cos\\nmkdir\\n(V" + target.encode() + b"\\ntR.")
-act_as(ROOT)
-victims = [
-    lambda: Queue(key), lambda: Queue(key, create=False), lambda: Queue(key, mode=0o600),
-    lambda: Queue.from_id(attacker.id), lambda: Queue(key, 100),
-]
-for victim in victims:
-    try:
-        victim()
-    except QueueError as error:
-        assert is_untrusted(error) and "user 65534 owns or made it" in error.msg, error
-    else:
-        raise AssertionError("opened")
-print(os.path.exists(target), attacker.qsize())
-attacker.close()
-"""
-    assert spawn(ACT_AS + code, key, target).finish() == "False 1"
 
 
 @needs_root

@@ -11,7 +11,7 @@ import traceback  # noqa: F401 - what an uncaught exception needs
 
 import kind
 
-CLONE_NEWIPC = 0x08000000
+CLONE_NEWIPC, CLONE_NEWUSER = 0x08000000, 0x10000000
 PR_SET_DUMPABLE = 4
 
 
@@ -47,10 +47,33 @@ def skip(reason):
     sys.exit(77)
 
 
-def isolate():
-    """Enter an IPC namespace of its own, whose limits can be set and whose addresses are free."""
-    if ctypes.CDLL(None).unshare(CLONE_NEWIPC):
+def isolate(user_namespace=False):
+    """Enter an IPC namespace of its own, whose limits can be set and whose addresses are free.
+
+    With a user namespace, ordinary users may often do that; nobody can become another user there.
+    """
+    libc, user, group = ctypes.CDLL(None), os.getuid(), os.getgid()
+    if libc.unshare(CLONE_NEWIPC) == 0:
+        return
+    if not user_namespace or libc.unshare(CLONE_NEWIPC | CLONE_NEWUSER):
         skip("an IPC namespace of its own is not permitted here")
+    # Who has no number there can create nothing.
+    for file, words in (
+        ("uid_map", f"{user} {user} 1"),
+        ("setgroups", "deny"),
+        ("gid_map", f"{group} {group} 1"),
+    ):
+        with open(f"/proc/self/{file}", "w") as map_:
+            map_.write(words)
+
+
+def set_limit(name, value):
+    """Set a limit of the kernel, in a namespace of its own; skip the test without the right."""
+    try:
+        with open(f"{kind.LIMITS}/{name}", "w") as file:
+            file.write(str(value))
+    except OSError as error:
+        skip(f"the limits cannot be set here: {error}")
 
 
 def descriptors(name=""):

@@ -24,6 +24,7 @@ from harness.process import (
     drop_capabilities,
     import_all,
     isolate,
+    set_limit,
     skip,
 )
 from harness.tasks import (

@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from sysvmq import DecodeError, PickleSerializer, Queue, RawSerializer, SignedSerializer
+from kind import DecodeError, PickleSerializer, Queue, RawSerializer, SignedSerializer
 
 KEY = b"k" * 16
 EXPLODED = []
@@ -32,15 +32,15 @@ def no_explosion():
     [(PickleSerializer, {1, 2}), (json, {"a": [1, None]}), (RawSerializer, b"\x00raw")],
     ids=["pickle", "json", "raw"],
 )
-def test_an_item_comes_back(key, inner, item):
-    with Queue(key, serializer=SignedSerializer(KEY, inner)) as q:
+def test_an_item_comes_back(address, inner, item):
+    with Queue(address, serializer=SignedSerializer(KEY, inner)) as q:
         q.put(item)
         assert q.get() == item
 
 
-def test_a_message_is_a_sha256_hmac_and_the_payload(key):
-    signed = Queue(key, serializer=SignedSerializer(KEY, json))
-    with signed, Queue(key, serializer=RawSerializer) as raw:
+def test_a_message_is_a_sha256_hmac_and_the_payload(address):
+    signed = Queue(address, serializer=SignedSerializer(KEY, json))
+    with signed, Queue(address, serializer=RawSerializer) as raw:
         signed.put([1])
         assert raw.get() == hmac.new(KEY, b"[1]", hashlib.sha256).digest() + b"[1]"
 
@@ -60,10 +60,10 @@ def forgeries():
 
 
 @pytest.mark.parametrize("message", [pytest.param(data, id=what) for what, data in forgeries()])
-def test_what_others_wrote_is_not_decoded(key, message):
+def test_what_others_wrote_is_not_decoded(address, message):
     with (
-        Queue(key, serializer=RawSerializer) as raw,
-        Queue(key, serializer=SignedSerializer(KEY)) as signed,
+        Queue(address, serializer=RawSerializer) as raw,
+        Queue(address, serializer=SignedSerializer(KEY)) as signed,
     ):
         raw.put(message)
         with pytest.raises(DecodeError, match="signature") as caught:
@@ -72,7 +72,7 @@ def test_what_others_wrote_is_not_decoded(key, message):
         assert signed.empty()
 
 
-def test_the_digest_is_compared_in_constant_time(key, monkeypatch):
+def test_the_digest_is_compared_in_constant_time(address, monkeypatch):
     compared = []
     compare = hmac.compare_digest
     monkeypatch.setattr(hmac, "compare_digest", lambda a, b: compared.append(1) or compare(a, b))
@@ -81,8 +81,8 @@ def test_the_digest_is_compared_in_constant_time(key, monkeypatch):
     assert compared
 
 
-def test_a_queue_that_others_write_may_be_opened_with_it(key):
-    with Queue(key, mode=0o666, serializer=SignedSerializer(KEY)) as q:
+def test_a_queue_that_others_write_may_be_opened_with_it(address):
+    with Queue(address, mode=0o666, serializer=SignedSerializer(KEY)) as q:
         q.put(5)
         assert q.get() == 5
 
@@ -116,8 +116,8 @@ def test_the_key_is_not_shown():
 
 
 @pytest.mark.parametrize("inner", [PickleSerializer, json], ids=["class", "module"])
-def test_a_queue_takes_it_along_when_it_is_pickled(key, inner):
-    with Queue(key, serializer=SignedSerializer(KEY, inner)) as q:
+def test_a_queue_takes_it_along_when_it_is_pickled(address, inner):
+    with Queue(address, serializer=SignedSerializer(KEY, inner)) as q:
         q.put([1])
         with pickle.loads(pickle.dumps(q)) as copy:
             assert copy.get() == [1]
