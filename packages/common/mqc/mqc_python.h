@@ -8,9 +8,19 @@
 #ifndef MQC_PYTHON_H
 #define MQC_PYTHON_H
 
+#include <errno.h>
+#include <limits.h>
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 
-#include "mqc_wait.h"
+#include "wait/kernel_time.h"
+#include "wait/use.h"
+#include "wait/wait.h"
 
 #define MQC_LARGE 65536   /* copies beyond this many bytes are made without the GIL */
 #define MQC_SCRATCH 16384 /* a message up to this many bytes is received on the stack */
@@ -629,6 +639,23 @@ mqc_read_patience(PyObject *block, PyObject *timeout, int64_t *patience)
     return mqc_read_timeout(timeout, patience);
 }
 
+/* The number in an environment variable: -1 where it is unset or empty, LONG_MAX where it is no
+ * number. (strtol would tie the wheel to the newest glibc.) */
+static long
+mqc_environment_number(const char *name)
+{
+    const char *text = getenv(name);
+    long number = 0;
+
+    if (text == NULL || *text == '\0') {
+        return -1;
+    }
+    for (; *text >= '0' && *text <= '9' && number < 100000000; text++) {
+        number = number * 10 + (*text - '0');
+    }
+    return *text == '\0' ? number : LONG_MAX;
+}
+
 /* The spin budget in nanoseconds: the keyword, else the environment, else the default. */
 static int
 mqc_read_spin(PyObject *spin_us, int64_t *spin_ns)
@@ -1203,34 +1230,8 @@ mqc_thread_destroy(PyObject *capsule)
 {
     mqc_thread *thread = PyCapsule_GetPointer(capsule, NULL);
 
-#ifndef MQC_POLLS
-    /* A child of fork inherits this record but not the timer. */
-    if (thread->has_timer && thread->forks == mqc_forks) {
-        syscall(SYS_timer_delete, thread->timer);
-    }
-#endif
+    mqc_thread_clear(thread);
     PyMem_Free(thread);
-}
-
-/* This thread's number, asked for once a thread and again in the child of a fork. */
-static mqc_tid_t
-mqc_tid(void)
-{
-    static _Thread_local mqc_tid_t tid;
-    static _Thread_local unsigned forks;
-
-    if (tid == 0 || forks != mqc_forks) {
-        tid = mqc_thread_number();
-        forks = mqc_forks;
-    }
-    return tid;
-}
-
-/* Python runs signal handlers in the process's first thread, or in the one that forked. */
-static int
-mqc_in_main_thread(void)
-{
-    return mqc_is_first_thread(mqc_tid());
 }
 
 static PyObject *
@@ -1242,8 +1243,7 @@ mqc_thread_create(void)
     if (thread == NULL) {
         return PyErr_NoMemory();
     }
-    *thread = (mqc_thread){.tid = mqc_tid(), .forks = mqc_forks};
-    thread->is_main = mqc_in_main_thread();
+    mqc_thread_init(thread);
     capsule = PyCapsule_New(thread, NULL, mqc_thread_destroy);
     if (capsule == NULL) {
         PyMem_Free(thread);
@@ -1267,7 +1267,7 @@ mqc_this_thread(const mqc_state *state)
     record = PyDict_GetItemWithError(dictionary, state->thread_key);
     if (record != NULL) {
         const mqc_thread *thread = PyCapsule_GetPointer(record, NULL);
-        if (thread->forks == mqc_forks && thread->tid == mqc_tid()) {
+        if (mqc_thread_is_this(thread)) {
             return Py_NewRef(record);
         }
     }
@@ -1334,9 +1334,7 @@ mqc_step_once(const mqc_transfer *transfer, mqc_progress *progress, mqc_thread *
                             spin_end);
     }
     if (error == EAGAIN && (progress->step >= MQC_SLEEP || !thread->is_main)) {
-#ifdef MQC_POLLS
         thread->sleeps_on = progress->step == MQC_SLEEP_ON;
-#endif
         progress->step = MQC_SLEEP;
         error = mqc_sleep_until(transfer->gate, spin, transfer->attempt, transfer->context,
                                 progress->deadline, thread);
@@ -1388,11 +1386,9 @@ mqc_step_inside(const mqc_state *state, const mqc_transfer *transfer, mqc_progre
         return -1;
     }
     thread = PyCapsule_GetPointer(record, NULL);
-#ifndef MQC_POLLS
-    if (atomic_load(&mqc_signal) == 0) { /* under a GIL getenv(3) is safe from os.environ */
-        atomic_store(&mqc_wanted_signal, mqc_environment_number(MQC_SIGNAL_VARIABLE));
+    if (!mqc_signal_is_claimed()) { /* under a GIL getenv(3) is safe from os.environ */
+        mqc_want_signal(mqc_environment_number(MQC_SIGNAL_VARIABLE));
     }
-#endif
     error = mqc_enter(transfer->gate, &waiter, thread->tid);
     if (error == 0) {
         Py_BEGIN_ALLOW_THREADS

@@ -1,8 +1,8 @@
 /* POSIX message queues for Python: one call into C and one system call a message.
  *
  * The file follows a message: module state, system calls, opening and closing, put and get,
- * attributes, and at the end the type and the module. mqc_wait.h says how a call waits,
- * mqc_python.h what both extensions of the project need of Python.
+ * attributes, and at the end the type and the module. mqc/wait/wait.h says how a call
+ * waits, mqc_python.h what both extensions of the project need of Python.
  */
 
 /* ***** includes ***** */
@@ -19,6 +19,7 @@
 #include <fcntl.h>        /* O_CREAT and the like */
 #include <mqueue.h>       /* struct mq_attr, which libc has as the kernel lays it out */
 #include <poll.h>         /* waiting on a descriptor that somebody made non-blocking */
+#include <signal.h>       /* struct sigevent */
 #include <stdio.h>        /* snprintf */
 #include <structmember.h> /* T_PYSSIZET for the weak reference list */
 #include <sys/stat.h>     /* fchmod */

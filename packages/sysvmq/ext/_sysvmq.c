@@ -1,8 +1,8 @@
 /* System V message queues for Python: one call into C and one system call a message.
  *
  * The file follows a message: module state, system calls, opening and closing, put and get,
- * attributes, and at the end the type and the module. mqc_wait.h says how a call waits,
- * mqc_python.h what both extensions of the project need of Python.
+ * attributes, and at the end the type and the module. mqc/wait/wait.h says how a call
+ * waits, mqc_python.h what both extensions of the project need of Python.
  */
 
 /* ***** includes ***** */

@@ -1,0 +1,201 @@
+/* The spin: tries in a row before a sleep, and what has been learnt about when they pay. */
+
+#include "wait_internal.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <unistd.h>
+
+#define MQC_MOST_MISSES 10
+#define MQC_RARE_NS 10000000 /* between messages that no spin waits for */
+
+/* Programs that wait for the same queue yield again sooner; one that computes does not. */
+#define MQC_LONG_YIELD_NS MQC_MILLISECOND
+#define MQC_STRIKE 64 /* weighs as much as so many short yields that brought a message */
+#define MQC_MOST_STRIKES (2 * MQC_STRIKE)
+#define MQC_BAR_US 80000
+
+static int
+mqc_has_one_cpu(void)
+{
+#ifdef __linux__
+    cpu_set_t cpus;
+
+    /* It fails where the mask is too small for the machine, which then has CPUs enough. */
+    return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) < 2;
+#else
+    return sysconf(_SC_NPROCESSORS_ONLN) == 1;
+#endif
+}
+
+/* Processes may be given more CPUs, or have some taken away. */
+void
+mqc_count_cpus(mqc_gate *gate)
+{
+    atomic_store(&gate->alone, mqc_has_one_cpu());
+}
+
+static void
+mqc_spin_missed(mqc_gate *gate, mqc_spin *spin)
+{
+    unsigned misses = atomic_load(&spin->misses);
+
+    if (misses < MQC_MOST_MISSES) {
+        atomic_store(&spin->misses, ++misses);
+    }
+    atomic_store(&spin->skip, (1u << misses) - 1);
+    mqc_count_cpus(gate);
+}
+
+/* Learn from a sleep that brought a message. After a short one, halve the waits that will not
+ * spin: a spin would probably have caught the message. Where messages come so rarely that all
+ * sleeps are long, and spins have missed, leave the spin out for as many waits as possible. */
+void
+mqc_spin_learn(mqc_gate *gate, mqc_spin *spin, int64_t slept)
+{
+    if (slept < 4 * gate->spin_ns) {
+        atomic_store(&spin->skip, atomic_load(&spin->skip) / 2);
+    }
+    if (slept < MQC_RARE_NS) {
+        atomic_store(&spin->long_sleeps, 0);
+    }
+    else if (atomic_fetch_add(&spin->long_sleeps, 1) >= 2 && atomic_load(&spin->misses) > 1) {
+        atomic_store(&spin->misses, MQC_MOST_MISSES);
+        atomic_store(&spin->skip, (1u << MQC_MOST_MISSES) - 1);
+    }
+}
+
+/* Whether more threads want to run than there are CPUs. It is the number before the slash in
+ * /proc/loadavg, "0.42 0.36 0.31 3/211 4711"; where there is no such file, nobody knows. */
+static int
+mqc_is_overloaded(void)
+{
+    int file = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+    char text[80] = "";
+    long runnable = 0;
+
+    if (file < 0 || read(file, text, sizeof(text) - 1) <= 0) {
+        text[0] = '/';
+    }
+    if (file >= 0) {
+        close(file);
+    }
+    for (const char *next = text; *next != '/' && *next != '\0'; next++) {
+        runnable = *next == ' ' ? 0 : 10 * runnable + (*next - '0');
+    }
+    return runnable > sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+static void
+mqc_spin_bar(mqc_spin *spin, int64_t now)
+{
+    atomic_store(&spin->barred_until, (unsigned)(now / 1000) + MQC_BAR_US);
+}
+
+/* A yield may give the CPU to a program that computes, for a whole slice of the scheduler. That
+ * shows by what a long yield brought. If a message has waited for this thread, a sleep in the
+ * kernel would have been quicker. If there is none, other readers or writers of the queue were at
+ * work, and nothing was lost. (The try after the yield counts as a part of it; where that takes
+ * long, the message is so large that a spin saves nothing.) */
+static void
+mqc_spin_judge(mqc_spin *spin, int64_t now, int64_t yielded, int brought)
+{
+    int strikes = atomic_load_explicit(&spin->strikes, memory_order_relaxed);
+
+    if (yielded < MQC_LONG_YIELD_NS) {
+        strikes -= brought;
+    }
+    else {
+        strikes += brought ? MQC_STRIKE : -2 * MQC_STRIKE;
+    }
+    if (strikes > MQC_MOST_STRIKES) {
+        strikes -= MQC_STRIKE; /* the next strike bars again */
+        mqc_spin_bar(spin, now);
+    }
+    atomic_store_explicit(&spin->strikes, strikes > 0 ? strikes : 0, memory_order_relaxed);
+}
+
+/* Whether there is no spin yet, as other programs take the CPU. When the time is up and there are
+ * still too many of them, it begins anew: to try costs a slice of the scheduler. */
+static int
+mqc_spin_is_barred(mqc_spin *spin, int64_t now)
+{
+    unsigned until = atomic_load_explicit(&spin->barred_until, memory_order_relaxed);
+
+    if (until == 0) {
+        return 0;
+    }
+    if (until - (unsigned)(now / 1000) <= MQC_BAR_US) {
+        return 1;
+    }
+    if (mqc_is_overloaded()) {
+        mqc_spin_bar(spin, now);
+        return 1;
+    }
+    atomic_store(&spin->barred_until, 0);
+    return 0;
+}
+
+/* Before the first spin. On a busy machine two losses shall end the spin, not three. */
+static void
+mqc_spin_begin(mqc_spin *spin)
+{
+    if (!atomic_load_explicit(&spin->has_begun, memory_order_relaxed)) {
+        atomic_store(&spin->has_begun, 1);
+        atomic_store(&spin->strikes, mqc_is_overloaded() ? MQC_STRIKE : 0);
+    }
+}
+
+/* When a spin that begins now shall end; 0 to go to sleep at once. */
+int64_t
+mqc_spin_end(mqc_gate *gate, mqc_spin *spin, int64_t deadline)
+{
+    unsigned skip = atomic_load_explicit(&spin->skip, memory_order_relaxed);
+    int64_t now, end;
+
+    if (gate->spin_ns == 0 || atomic_load_explicit(&gate->alone, memory_order_relaxed)) {
+        return 0;
+    }
+    if (skip > 0) {
+        atomic_store(&spin->skip, skip - 1);
+        return 0;
+    }
+    now = mqc_now();
+    if (mqc_spin_is_barred(spin, now)) {
+        return 0;
+    }
+    mqc_spin_begin(spin);
+    end = now + gate->spin_ns;
+    return end < deadline ? end : deadline;
+}
+
+/* Try until slice_end. The spin has missed when spin_end has passed, too. */
+int
+mqc_spin_on(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *context, int64_t slice_end,
+            int64_t spin_end)
+{
+    int64_t now = mqc_now();
+
+    do {
+        int64_t before = now;
+        int error, brought;
+        sched_yield();
+        error = attempt(context, 0);
+        brought = error == 0 || error == EINPROGRESS;
+        now = mqc_now();
+        mqc_spin_judge(spin, now, now - before, brought);
+        if (brought) {
+            atomic_store_explicit(&spin->misses, 0, memory_order_relaxed);
+        }
+        if (error != EAGAIN) {
+            return error;
+        }
+        if (atomic_load_explicit(&gate->closed, memory_order_relaxed)) {
+            return EBADF;
+        }
+    } while (now < slice_end);
+    if (now >= spin_end) {
+        mqc_spin_missed(gate, spin);
+    }
+    return EAGAIN;
+}
