@@ -1,0 +1,512 @@
+/* The module: docstrings, the type, module functions, definition. */
+
+#include "posixmq.h"
+
+#include <structmember.h> /* T_PYSSIZET for the weak reference list */
+
+#include "mqc/argument.h"
+#include "mqc/family.h"
+
+const mqc_family_table mqc_family = {
+    .package = "posixmq",
+    .signal_variable = "POSIXMQ_SIGNAL",
+    .spin_variable = "POSIXMQ_SPIN_US",
+    .repr = Queue_repr,
+};
+
+PyDoc_STRVAR(Queue_doc,
+             "Queue(name, maxsize=10, maxmsgsize=1024, *, serializer=None, mode=0o600, "
+             "create=True, exclusive=False, readable=True, writable=True, on_signal='raise', "
+             "spin_us=None, trusted=False)\n"
+             "--\n\n"
+             "A POSIX message queue, created if it does not exist; see mq_open(3).\n"
+             "\n"
+             ":param name: a str that starts with a slash, followed by 1 to 255 bytes without\n"
+             "    another slash or NUL, and not /. or /..\n"
+             ":param maxsize: messages it can hold, 1 to fs.mqueue.msg_max\n"
+             ":param maxmsgsize: bytes a message may have, 1 to fs.mqueue.msgsize_max; an\n"
+             "    existing queue keeps its own sizes, whatever is asked\n"
+             ":param serializer: anything with dumps(obj) and loads(data); None means\n"
+             "    PickleSerializer\n"
+             ":param mode: permission bits of a new queue, 0o600 unless given; the umask does\n"
+             "    not change them\n"
+             ":param create: False to open an existing queue only\n"
+             ":param exclusive: True to fail if the queue exists; needs create\n"
+             ":param readable: False to open it for writing only, which needs less rights\n"
+             ":param writable: False to open it for reading only\n"
+             ":param on_signal: what a signal does to a waiting call in the main thread when\n"
+             "    its handler returns: 'raise' QueueError.INTERRUPTED, or 'retry'\n"
+             ":param spin_us: microseconds to try again before sleeping, 0 to 1,000,000; None\n"
+             "    for POSIXMQ_SPIN_US or 50\n"
+             ":param trusted: True to unpickle from a queue that somebody else owns (root\n"
+             "    excepted) or may write to, which is refused otherwise: unpickling runs code\n"
+             ":raises QueueError: INVALID_VALUE, NO_PERMISSIONS, NO_SYSTEM_RESOURCES,\n"
+             "    DOES_NOT_EXIST, EXISTS, ERROR (the first queue cannot import pickle or queue);\n"
+             "    the message names the limit that was hit\n"
+             ":raises TypeError: an argument of the wrong type, or a serializer without dumps\n"
+             "    or loads\n"
+             ":raises ValueError: on_signal or spin_us out of range, exclusive without create,\n"
+             "    neither readable nor writable\n");
+
+PyDoc_STRVAR(Queue_anonymous_doc,
+             "anonymous($type, /, maxsize=10, maxmsgsize=1024, *, serializer=None, "
+             "on_signal='raise', spin_us=None, trusted=False)\n--\n\n"
+             "Create a queue without a name, which lives as long as its handles.\n"
+             "\n"
+             "Others reach it by fork(2), by its descriptor over a Unix socket (see from_fd), or\n"
+             "as an argument of a multiprocessing.Process. Parameters and errors are those of\n"
+             "Queue.\n");
+
+PyDoc_STRVAR(Queue_from_fd_doc,
+             "from_fd($type, /, fd, *, serializer=None, on_signal='raise', spin_us=None, "
+             "trusted=False)\n--\n\n"
+             "Return a Queue for a descriptor that came from elsewhere: from systemd, over a Unix\n"
+             "socket (socket.recv_fds), or from os.dup.\n"
+             "\n"
+             "The Queue owns the descriptor from then on and closes it, and makes it\n"
+             "close-on-exec. Its name is None; it is readable and writable as it was opened.\n"
+             "\n"
+             ":param fd: a descriptor of a POSIX message queue, 0 or more\n"
+             ":raises QueueError: INVALID_DESCRIPTOR if fd is none, NO_PERMISSIONS; then fd\n"
+             "    stays the caller's\n"
+             ":raises TypeError, ValueError: as for Queue\n");
+
+PyDoc_STRVAR(Queue_close_doc,
+             "close($self, /)\n--\n\n"
+             "Close this handle; the queue and its messages stay. See mq_close(3).\n"
+             "\n"
+             "Threads that wait on this object are woken and raise INVALID_DESCRIPTOR. Closing\n"
+             "twice does nothing.\n");
+
+PyDoc_STRVAR(Queue_unlink_doc,
+             "unlink($self, /)\n--\n\n"
+             "Remove the queue's name; works after close() too. See mq_unlink(3).\n"
+             "\n"
+             "The kernel drops the queue when its last handle is closed.\n"
+             "\n"
+             ":raises QueueError: DOES_NOT_EXIST (also for one without a name), NO_PERMISSIONS\n");
+
+PyDoc_STRVAR(Queue_enter_doc, "__enter__($self, /)\n--\n\nReturn the queue itself.\n");
+
+PyDoc_STRVAR(Queue_exit_doc,
+             "__exit__($self, /, *exc_info)\n--\n\nClose the queue; never unlink it.\n");
+
+PyDoc_STRVAR(Queue_put_doc,
+             "put($self, /, item, block=True, timeout=None, priority=0, pickle_protocol=1)\n"
+             "--\n\n"
+             "Put item into the queue; see mq_send(3).\n"
+             "\n"
+             ":param item: what the serializer takes\n"
+             ":param block: False to raise queue.Full at once where there is no room\n"
+             ":param timeout: seconds to wait, None for ever; ignored if block is false\n"
+             ":param priority: 0 to 32767; the highest is received first\n"
+             ":param pickle_protocol: for PickleSerializer only\n"
+             ":raises queue.Full: there was no room in time\n"
+             ":raises QueueError: TOO_BIG_MESSAGE, INVALID_VALUE, INTERRUPTED,\n"
+             "    INVALID_DESCRIPTOR, NO_SYSTEM_RESOURCES, ERROR (no signal is free)\n"
+             ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n"
+             "\n"
+             "What the serializer raises passes through, and nothing is sent.\n");
+
+PyDoc_STRVAR(Queue_put_nowait_doc,
+             "put_nowait($self, /, item, priority=0, pickle_protocol=1)\n--\n\n"
+             "Put item into the queue, or raise queue.Full: put(item, block=False).\n");
+
+PyDoc_STRVAR(Queue_get_doc,
+             "get($self, /, block=True, timeout=None)\n--\n\n"
+             "Remove and return the oldest item of the highest priority; see mq_receive(3).\n"
+             "\n"
+             ":param block: False to raise queue.Empty at once where there is none\n"
+             ":param timeout: seconds to wait, None for ever; ignored if block is false\n"
+             ":raises queue.Empty: there was none in time\n"
+             ":raises DecodeError: the serializer refused the message, which .data holds\n"
+             ":raises QueueError: INTERRUPTED, INVALID_DESCRIPTOR, NO_SYSTEM_RESOURCES, ERROR\n"
+             "    (no signal is free)\n"
+             ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
+
+PyDoc_STRVAR(Queue_get_nowait_doc,
+             "get_nowait($self, /)\n--\n\n"
+             "Remove and return an item, or raise queue.Empty: get(block=False).\n");
+
+PyDoc_STRVAR(Queue_receive_doc,
+             "receive($self, /, block=True, timeout=None)\n--\n\n"
+             "As get(), but return Message(item, priority).\n");
+
+PyDoc_STRVAR(Queue_put_many_doc,
+             "put_many($self, /, items, block=True, timeout=None, priority=0, "
+             "pickle_protocol=1)\n--\n\n"
+             "Put the items in their order, and return how many were put.\n"
+             "\n"
+             "All are serialized, and their sizes looked at, before the first is sent: one that\n"
+             "cannot be changes nothing. Where the time runs out, fewer are put than were given.\n"
+             "\n"
+             ":param items: an iterable of items\n"
+             ":param block: False to put what there is room for at once\n"
+             ":param timeout: seconds for all of them, None for ever; ignored if block is false\n"
+             ":param priority: 0 to 32767, the same for all\n"
+             ":param pickle_protocol: for PickleSerializer only\n"
+             ":raises queue.Full: there was no room for any\n"
+             ":raises QueueError: as put()\n"
+             ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n"
+             "\n"
+             "What is raised once the items are looked at says in its attribute count how many\n"
+             "were put: also what the serializer or the handler of a signal raised.\n");
+
+PyDoc_STRVAR(Queue_get_many_doc,
+             "get_many($self, /, max_items=None, block=True, timeout=None)\n--\n\n"
+             "Wait for a message, take it and those behind it that are there, and return the list\n"
+             "of their items.\n"
+             "\n"
+             ":param max_items: 1 or more; None for maxsize, and more are never taken at once\n"
+             ":param block: False to raise queue.Empty at once where there is none\n"
+             ":param timeout: seconds to wait for the first, None for ever; ignored if block is\n"
+             "    false\n"
+             ":raises queue.Empty: there was none in time\n"
+             ":raises DecodeError: the serializer refused messages; items are those that it took,\n"
+             "    failures a DecodeError for each that it refused\n"
+             ":raises QueueError: as get()\n"
+             ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
+
+PyDoc_STRVAR(Queue_get_into_doc,
+             "get_into($self, /, buffer, block=True, timeout=None)\n--\n\n"
+             "Receive a message's bytes into a buffer, past the serializer and without a copy,\n"
+             "and return (size, priority).\n"
+             "\n"
+             ":param buffer: a writable, contiguous buffer of maxmsgsize bytes or more, such as a\n"
+             "    bytearray; what lies behind the message stays as it was\n"
+             ":param block: False to raise queue.Empty at once where there is none\n"
+             ":param timeout: seconds to wait, None for ever; ignored if block is false\n"
+             ":raises queue.Empty: there was none in time\n"
+             ":raises QueueError: TOO_BIG_MESSAGE if the buffer is shorter than maxmsgsize, and\n"
+             "    then nothing is received; else as get()\n"
+             ":raises TypeError, BufferError: no such buffer\n"
+             ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
+
+PyDoc_STRVAR(Queue_qattr_doc,
+             "qattr($self, /)\n--\n\n"
+             "Return {'size': ..., 'max_size': ..., 'max_msgbytes': ...}; see mq_getattr(3).\n"
+             "\n"
+             "size counts the messages in the queue, max_size those it can hold, and\n"
+             "max_msgbytes is the longest message in bytes.\n"
+             "\n"
+             ":raises QueueError: INVALID_DESCRIPTOR\n");
+
+PyDoc_STRVAR(Queue_qsize_doc,
+             "qsize($self, /)\n--\n\n"
+             "Return the approximate number of messages in the queue.\n"
+             "\n"
+             "qsize() > 0 does not mean that get() will not block, nor does\n"
+             "qsize() < maxsize mean that put() will not: other processes are at work.\n"
+             "\n"
+             ":raises QueueError: INVALID_DESCRIPTOR\n");
+
+PyDoc_STRVAR(Queue_empty_doc,
+             "empty($self, /)\n--\n\n"
+             "Return True if the queue held no message a moment ago.\n");
+
+PyDoc_STRVAR(Queue_full_doc,
+             "full($self, /)\n--\n\n"
+             "Return True if the queue had no room a moment ago.\n");
+
+PyDoc_STRVAR(Queue_fileno_doc,
+             "fileno($self, /)\n--\n\n"
+             "Return the descriptor, for select, selectors and event loops; -1 once closed.\n"
+             "\n"
+             "It is readable while the queue holds a message and writable while it has room.\n");
+
+PyDoc_STRVAR(Queue_stat_doc,
+             "stat($self, /)\n--\n\n"
+             "Return all that the kernel tells of the queue, a QueueStat.\n"
+             "\n"
+             "Beside the messages and sizes of qattr(): its owner, group and mode, the times,\n"
+             "the bytes that wait, who asked to be notified, and whether it still has a name.\n"
+             "What only a reader may see is None where the queue was opened write-only. See\n"
+             "mq_overview(7).\n"
+             "\n"
+             ":raises QueueError: INVALID_DESCRIPTOR\n");
+
+PyDoc_STRVAR(Queue_notify_doc,
+             "notify($self, target, /)\n--\n\n"
+             "Ask to be told once when a message arrives in the empty queue; see mq_notify(3).\n"
+             "\n"
+             ":param target: a callable, which is run without arguments in a thread of its own;\n"
+             "    or a signal number, 1 to SIGRTMAX, sent to this process; or None to ask no\n"
+             "    longer\n"
+             ":raises QueueError: ERROR (os_errno EBUSY) where a process has asked already, of\n"
+             "    which there can be one to a queue; INVALID_VALUE, INVALID_DESCRIPTOR,\n"
+             "    NO_SYSTEM_RESOURCES\n"
+             ":raises TypeError: target is none of these\n"
+             "\n"
+             "The kernel tells once, and only when a message finds the queue empty and nobody\n"
+             "asleep in get(). Therefore a callback (or what a signal leads to) asks again\n"
+             "first and then takes all there is; what comes later is told of anew::\n"
+             "\n"
+             "    def take_all():\n"
+             "        q.notify(take_all)\n"
+             "        try:\n"
+             "            while True:\n"
+             "                handle(q.get_nowait())\n"
+             "        except queue.Empty:\n"
+             "            pass\n"
+             "\n"
+             "    take_all()  # asks for the first time, and takes what is there already\n"
+             "\n"
+             "Two such threads may be at work at once. What a callback raises goes to\n"
+             "threading.excepthook. When this process closes any of its handles on the queue,\n"
+             "whichever it asked by, it is told no more; the child of a fork has asked for\n"
+             "nothing.\n");
+
+PyDoc_STRVAR(Queue_reduce_doc,
+             "__reduce__($self, /)\n--\n\n"
+             "Pickle the queue's name, by which it is opened anew.\n"
+             "\n"
+             "A queue without a name goes to a process that multiprocessing is starting, and\n"
+             "nowhere else.\n"
+             "\n"
+             ":raises QueueError: INVALID_DESCRIPTOR\n"
+             ":raises RuntimeError: the queue has no name, and no process is being started\n");
+
+#define METHOD(name, flags)                                                                        \
+    {#name, (PyCFunction)(void (*)(void))Queue_##name, flags, Queue_##name##_doc}
+
+static PyMethodDef Queue_methods[] = {
+    METHOD(from_fd, METH_VARARGS | METH_KEYWORDS | METH_CLASS),
+    METHOD(anonymous, METH_VARARGS | METH_KEYWORDS | METH_CLASS),
+    METHOD(put, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(put_nowait, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(get, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(get_nowait, METH_NOARGS),
+    METHOD(receive, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(put_many, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(get_many, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(get_into, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(qattr, METH_NOARGS),
+    METHOD(qsize, METH_NOARGS),
+    METHOD(empty, METH_NOARGS),
+    METHOD(full, METH_NOARGS),
+    METHOD(fileno, METH_NOARGS),
+    METHOD(stat, METH_NOARGS),
+    METHOD(notify, METH_O),
+    METHOD(close, METH_NOARGS),
+    METHOD(unlink, METH_NOARGS),
+    {"__reduce__", Queue_reduce, METH_NOARGS, Queue_reduce_doc},
+    {"__enter__", Queue_enter, METH_NOARGS, Queue_enter_doc},
+    {"__exit__", Queue_exit, METH_VARARGS, Queue_exit_doc},
+    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
+     "Queue[T] is a queue whose items are of type T."},
+    {NULL},
+};
+
+static PyGetSetDef Queue_getset[] = {
+    {"name", Queue_get_name, NULL, "The queue's name; None if it has none.", NULL},
+    {"serializer", mqc_get_serializer, NULL, "What turns items into messages and back.", NULL},
+    {"maxsize", Queue_get_maxsize, NULL, "How many messages the queue can hold.", NULL},
+    {"maxmsgsize", Queue_get_maxmsgsize, NULL, "The longest message in bytes.", NULL},
+    {"readable", Queue_get_readable, NULL, "Whether it was opened for getting.", NULL},
+    {"writable", Queue_get_writable, NULL, "Whether it was opened for putting.", NULL},
+    {"on_signal", mqc_get_on_signal, NULL,
+     "What a signal does to a waiting call: 'raise' or 'retry'.", NULL},
+    {"spin_us", mqc_get_spin_us, NULL,
+     "For how many microseconds a call tries again before it sleeps.", NULL},
+    {"trusted", mqc_get_trusted, NULL, "Whether others' pickles are let in.", NULL},
+    {"closed", mqc_get_closed, NULL, "True once close() was called.", NULL},
+    {NULL},
+};
+
+static PyMemberDef Queue_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(Queue, weakrefs), READONLY, NULL},
+    {NULL},
+};
+
+static PyType_Slot Queue_slots[] = {
+    {Py_tp_doc, (void *)Queue_doc},
+    {Py_tp_new, Queue_new},
+    {Py_tp_init, Queue_init},
+    {Py_tp_dealloc, Queue_dealloc},
+    {Py_tp_traverse, mqc_queue_traverse},
+    {Py_tp_clear, mqc_queue_clear},
+    {Py_tp_repr, Queue_repr},
+    {Py_tp_hash, Queue_hash},
+    {Py_tp_richcompare, Queue_richcompare},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, Queue_next},
+    {Py_tp_methods, Queue_methods},
+    {Py_tp_getset, Queue_getset},
+    {Py_tp_members, Queue_members},
+    {0, NULL},
+};
+
+static PyType_Spec Queue_spec = {
+    .name = "posixmq.Queue",
+    .basicsize = sizeof(Queue),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = Queue_slots,
+};
+
+PyDoc_STRVAR(posixmq_unlink_doc,
+             "unlink($module, /, name)\n--\n\n"
+             "Remove a message queue's name; see mq_unlink(3).\n"
+             "\n"
+             "The kernel drops the queue when its last handle is closed.\n"
+             "\n"
+             ":param name: the name that the queue was opened with\n"
+             ":raises QueueError: DOES_NOT_EXIST, NO_PERMISSIONS, INVALID_VALUE\n");
+
+static PyObject *
+posixmq_unlink(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const mqc_parameters parameters = {"unlink", 1, 1, 1, {MQC_NAME}};
+    module_state *state = PyModule_GetState(module);
+    PyObject *values[1];
+
+    if (mqc_parse(&state->common, &parameters, args, nargs, kwnames, values) < 0) {
+        return NULL;
+    }
+    return unlink_name(values[0]);
+}
+
+PyDoc_STRVAR(posixmq_look_doc,
+             "look($module, descriptor, /)\n--\n\n"
+             "Return the arguments of _system.queue_stat for an open queue's descriptor.\n"
+             "\n"
+             ":raises OSError: with EBADF if it is no queue's\n");
+
+static PyObject *
+posixmq_look(PyObject *Py_UNUSED(module), PyObject *descriptor)
+{
+    queue_look look;
+    long fd;
+
+    if (mqc_read_long(descriptor, "descriptor", 0, INT_MAX, "0 or more", &fd) < 0) {
+        return NULL;
+    }
+    errno = look_at((int)fd, &look);
+    if (errno != 0) {
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return look_result(&look);
+}
+
+PyDoc_STRVAR(posixmq_mount_doc,
+             "mount($module, /)\n--\n\n"
+             "Return a descriptor of a folder that lists the queues; nobody else sees the mount.\n"
+             "\n"
+             ":raises OSError: with EPERM unless the process has CAP_SYS_ADMIN\n");
+
+static PyObject *
+posixmq_mount(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    int folder = -1;
+    int error;
+
+    Py_BEGIN_ALLOW_THREADS
+    error = system_mount(&folder);
+    Py_END_ALLOW_THREADS
+    if (error != 0) {
+        errno = error;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return PyLong_FromLong(folder);
+}
+
+PyDoc_STRVAR(posixmq_device_doc,
+             "device($module, name, /)\n--\n\n"
+             "Return major and minor number of the device of this IPC namespace's queues.\n"
+             "\n"
+             ":param name: a queue that this user may read, or None to create one for a moment\n"
+             ":raises OSError: what mq_open(2) says, QueueError where it cannot be a name\n");
+
+static PyObject *
+posixmq_device(PyObject *Py_UNUSED(module), PyObject *name)
+{
+    PyObject *encoded = name == Py_None ? NULL : encode_name(name);
+    struct system_status status;
+    int error;
+
+    if (encoded == NULL && name != Py_None) {
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    error = find_status(encoded == NULL ? NULL : PyBytes_AsString(encoded), &status);
+    Py_END_ALLOW_THREADS
+    Py_XDECREF(encoded);
+    if (error != 0) {
+        errno = error;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return Py_BuildValue("(II)", (unsigned)status.major, (unsigned)status.minor);
+}
+
+static PyMethodDef posixmq_functions[] = {
+    {"unlink", (PyCFunction)(void (*)(void))posixmq_unlink, METH_FASTCALL | METH_KEYWORDS,
+     posixmq_unlink_doc},
+    {"look", posixmq_look, METH_O, posixmq_look_doc},
+    {"mount", posixmq_mount, METH_NOARGS, posixmq_mount_doc},
+    {"device", posixmq_device, METH_O, posixmq_device_doc},
+    {NULL},
+};
+
+static int
+posixmq_exec(PyObject *module)
+{
+    module_state *state = PyModule_GetState(module);
+
+    if (mqc_state_init(&state->common) < 0) {
+        return -1;
+    }
+#ifdef MQC_POLLS /* for the tests, which look where a call waits */
+    if (PyModule_AddIntConstant(module, "_polls", 1) < 0) {
+        return -1;
+    }
+#endif
+    state->Queue = (PyTypeObject *)PyType_FromModuleAndSpec(module, &Queue_spec, NULL);
+    if (state->Queue == NULL) {
+        return -1;
+    }
+    return PyModule_AddType(module, state->Queue);
+}
+
+static int
+posixmq_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    module_state *state = PyModule_GetState(module);
+
+    Py_VISIT(state->Queue);
+    return mqc_state_traverse(&state->common, visit, arg);
+}
+
+static int
+posixmq_clear(PyObject *module)
+{
+    module_state *state = PyModule_GetState(module);
+
+    Py_CLEAR(state->Queue);
+    mqc_state_clear(&state->common);
+    return 0;
+}
+
+static void
+posixmq_free(void *module)
+{
+    posixmq_clear(module);
+}
+
+MQC_MODULE_SLOTS(posixmq_slots, posixmq_exec);
+
+struct PyModuleDef posixmq_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "posixmq._posixmq",
+    .m_doc = "POSIX message queues; use them through the package posixmq.",
+    .m_size = sizeof(module_state),
+    .m_methods = posixmq_functions,
+    .m_traverse = posixmq_traverse,
+    .m_clear = posixmq_clear,
+    .m_free = posixmq_free,
+};
+
+PyMODINIT_FUNC
+PyInit__posixmq(void)
+{
+    posixmq_module.m_slots = mqc_module_slots(posixmq_slots);
+    return PyModuleDef_Init(&posixmq_module);
+}

@@ -1,0 +1,173 @@
+/* Attributes, and what IPC_SET can change. */
+
+#include "sysvmq.h"
+
+#include "mqc/argument.h"
+#include "mqc/error.h"
+#include "mqc/import.h"
+
+/* Ask the kernel; -1 with an exception if it does not say. */
+static int
+read_status(Queue *self, struct msqid_ds *status)
+{
+    int error = mqc_hold(&self->base.gate);
+
+    if (error == 0) {
+        error = system_stat(self->id, status);
+        mqc_unhold(&self->base.gate);
+    }
+    if (error != 0) {
+        mqc_raise("get the attributes", error, (PyObject *)self, NULL);
+        return -1;
+    }
+    return 0;
+}
+
+PyObject *
+Queue_qattr(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    struct msqid_ds status;
+
+    if (read_status((Queue *)op, &status) < 0) {
+        return NULL;
+    }
+    return Py_BuildValue("{sksk}", "size", (unsigned long)status.msg_qnum, "max_bytes",
+                         (unsigned long)status.msg_qbytes);
+}
+
+PyObject *
+Queue_stat(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    Queue *self = (Queue *)op;
+    PyObject *class, *result;
+    struct msqid_ds status;
+
+    if (read_status(self, &status) < 0) {
+        return NULL;
+    }
+    class = mqc_import("._system", "QueueStat");
+    if (class == NULL) {
+        return NULL;
+    }
+    result = PyObject_CallFunction(
+        class, "kkkkikkkkllLLL", (unsigned long)status.msg_perm.uid,
+        (unsigned long)status.msg_perm.gid, (unsigned long)status.msg_perm.cuid,
+        (unsigned long)status.msg_perm.cgid, (int)(status.msg_perm.mode & 0777), key_of(&status),
+        (unsigned long)status.msg_qnum, (unsigned long)status.msg_cbytes,
+        (unsigned long)status.msg_qbytes, (long)status.msg_lspid, (long)status.msg_lrpid,
+        (long long)status.msg_stime, (long long)status.msg_rtime, (long long)status.msg_ctime);
+    Py_DECREF(class);
+    return result;
+}
+
+static int
+read_change(PyObject *value, const char *parameter, long low, long high, const char *range,
+            long *result)
+{
+    return value == Py_None ? 0 : mqc_read_long(value, parameter, low, high, range, result);
+}
+
+/* The error of set(), with what was asked for. */
+static void
+raise_set(Queue *self, int error, const changes *wanted)
+{
+    PyObject *detail = Py_BuildValue("lll", wanted->uid, wanted->gid, wanted->max_bytes);
+
+    if (detail != NULL) {
+        mqc_raise("set", error, (PyObject *)self, detail);
+        Py_DECREF(detail);
+    }
+}
+
+PyObject *
+Queue_set(PyObject *op, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"mode", "uid", "gid", "max_bytes", NULL};
+    Queue *self = (Queue *)op;
+    PyObject *mode = Py_None, *uid = Py_None, *gid = Py_None, *max_bytes = Py_None;
+    changes wanted = {-1, -1, -1, -1};
+    int error;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OOOO:set", names, &mode, &uid, &gid,
+                                     &max_bytes) ||
+        read_change(mode, "mode", 0, 0777, "permission bits, 0 to 0o777", &wanted.mode) < 0 ||
+        read_change(uid, "uid", 0, MOST_USER, "0 to 4294967294", &wanted.uid) < 0 ||
+        read_change(gid, "gid", 0, MOST_USER, "0 to 4294967294", &wanted.gid) < 0 ||
+        read_change(max_bytes, "max_bytes", 1, LONG_MAX, "1 or more", &wanted.max_bytes) < 0) {
+        return NULL;
+    }
+    error = mqc_hold(&self->base.gate);
+    if (error == 0) {
+        error = system_set(self->id, &wanted);
+        mqc_unhold(&self->base.gate);
+    }
+    if (error != 0) {
+        raise_set(self, error, &wanted);
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *
+Queue_qsize(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    struct msqid_ds status;
+
+    if (read_status((Queue *)op, &status) < 0) {
+        return NULL;
+    }
+    return PyLong_FromUnsignedLong(status.msg_qnum);
+}
+
+PyObject *
+Queue_empty(PyObject *op, PyObject *Py_UNUSED(ignored))
+{
+    struct msqid_ds status;
+
+    if (read_status((Queue *)op, &status) < 0) {
+        return NULL;
+    }
+    return PyBool_FromLong(status.msg_qnum == 0);
+}
+
+PyObject *
+Queue_get_key(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyLong_FromUnsignedLong(((Queue *)op)->key);
+}
+
+PyObject *
+Queue_get_id(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong(((Queue *)op)->id);
+}
+
+/* The capacity may be changed by anybody with the right to: ask as long as the queue is open. */
+static long
+current_max_bytes(Queue *self)
+{
+    struct msqid_ds status;
+
+    if (mqc_hold(&self->base.gate) == 0) {
+        if (system_stat(self->id, &status) == 0) {
+            atomic_store(&self->max_bytes, capacity(&status));
+        }
+        mqc_unhold(&self->base.gate);
+    }
+    return atomic_load(&self->max_bytes);
+}
+
+PyObject *
+Queue_get_max_bytes(PyObject *op, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong(current_max_bytes((Queue *)op));
+}
+
+PyObject *
+Queue_get_maxmsgsize(PyObject *op, void *Py_UNUSED(closure))
+{
+    long max_bytes = current_max_bytes((Queue *)op);
+    long msgmax = system_msgmax();
+
+    return PyLong_FromLong(max_bytes < msgmax ? max_bytes : msgmax);
+}

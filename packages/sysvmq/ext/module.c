@@ -1,0 +1,541 @@
+/* The module: docstrings, the type, module functions, definition. */
+
+#include "sysvmq.h"
+
+#include <structmember.h> /* T_PYSSIZET for the weak reference list */
+
+#include "mqc/argument.h"
+#include "mqc/error.h"
+#include "mqc/family.h"
+#include "mqc/import.h"
+
+const mqc_family_table mqc_family = {
+    .package = "sysvmq",
+    .signal_variable = "SYSVMQ_SIGNAL",
+    .spin_variable = "SYSVMQ_SPIN_US",
+    .repr = Queue_repr,
+};
+
+PyDoc_STRVAR(Queue_doc,
+             "Queue(key=None, max_bytes=None, *, serializer=None, mode=0o600, create=True, "
+             "exclusive=False, on_signal='raise', spin_us=None, trusted=False)\n"
+             "--\n\n"
+             "A System V message queue, created if it does not exist; see msgget(2).\n"
+             "\n"
+             ":param key: 1 to 4294967295; 0 or None for a private queue, always a new one\n"
+             ":param max_bytes: bytes that the messages in the queue may have together, 1 to\n"
+             "    kernel.msgmnb, which changes an existing queue for everybody; None leaves it\n"
+             "    as it is\n"
+             ":param serializer: anything with dumps(obj) and loads(data); None means\n"
+             "    PickleSerializer\n"
+             ":param mode: permission bits of a new queue, 0o600 unless given\n"
+             ":param create: False to open an existing queue only; a private one is made all\n"
+             "    the same\n"
+             ":param exclusive: True to fail if the queue exists; needs create\n"
+             ":param on_signal: what a signal does to a waiting call in the main thread when\n"
+             "    its handler returns: 'raise' QueueError.INTERRUPTED, or 'retry'\n"
+             ":param spin_us: microseconds to try again before sleeping, 0 to 1,000,000; None\n"
+             "    for SYSVMQ_SPIN_US or 50\n"
+             ":param trusted: True to unpickle from a queue that somebody else owns (root\n"
+             "    excepted) or may write to, which is refused otherwise: unpickling runs code\n"
+             ":raises QueueError: INVALID_VALUE, NO_PERMISSIONS, NO_SYSTEM_RESOURCES,\n"
+             "    DOES_NOT_EXIST, EXISTS, ERROR (the first queue cannot import pickle or queue);\n"
+             "    the message names the limit that was hit\n"
+             ":raises TypeError: an argument of the wrong type, or a serializer without dumps\n"
+             "    or loads\n"
+             ":raises ValueError: on_signal or spin_us out of range, exclusive without create\n");
+
+PyDoc_STRVAR(Queue_from_id_doc,
+             "from_id($type, /, msqid, *, serializer=None, on_signal='raise', spin_us=None, "
+             "trusted=False)\n"
+             "--\n\n"
+             "Open an existing queue by the kernel's identifier, as ipcs(1) shows it; see\n"
+             "msgctl(2).\n"
+             "\n"
+             "This is how another process gets at a private queue. Such a queue is never the\n"
+             "opener's own: leaving a with block detaches it. __init__ of a subclass is not\n"
+             "called.\n"
+             "\n"
+             ":param msqid: 0 to 2147483647; the attribute id of an open queue\n"
+             ":param serializer: as in the constructor, like on_signal, spin_us and trusted\n"
+             ":raises QueueError: DOES_NOT_EXIST, NO_PERMISSIONS, INVALID_VALUE\n"
+             ":raises TypeError: an argument of the wrong type, or a serializer without dumps\n"
+             "    or loads\n"
+             ":raises ValueError: on_signal or spin_us out of range\n"
+             "\n"
+             "A private queue that this user may not read is opened unseen: put() finds out\n"
+             "whether the user may write.\n");
+
+PyDoc_STRVAR(Queue_reduce_doc,
+             "__reduce__($self, /)\n--\n\n"
+             "Pickle the queue by its id: unpickled, it is the same queue of the kernel.\n"
+             "\n"
+             "The serializer goes along, a module by its import name, and so do on_signal,\n"
+             "spin_us, and what a subclass has as attributes. It is opened as by from_id(), so\n"
+             "the copy is never the queue's owner.\n"
+             "\n"
+             ":raises QueueError: INVALID_DESCRIPTOR, closed or never opened\n");
+
+PyDoc_STRVAR(Queue_close_doc,
+             "close($self, /)\n--\n\n"
+             "Remove the queue with all its messages from the kernel; see IPC_RMID in msgctl(2).\n"
+             "\n"
+             "Everybody who waits on it, in any process, is woken and raises\n"
+             "INVALID_DESCRIPTOR. Closing twice does nothing, nor does closing a queue that\n"
+             "somebody else has removed, nor closing after detach(): open the queue again to\n"
+             "remove it.\n"
+             "\n"
+             ":raises QueueError: NO_PERMISSIONS, and then the queue stays open\n");
+
+PyDoc_STRVAR(Queue_detach_doc,
+             "detach($self, /)\n--\n\n"
+             "Let go of the queue, which stays in the kernel with its messages.\n"
+             "\n"
+             "Threads that wait on this object are woken and raise INVALID_DESCRIPTOR.\n"
+             "Detaching twice, or after close(), does nothing.\n");
+
+PyDoc_STRVAR(Queue_enter_doc, "__enter__($self, /)\n--\n\nReturn the queue itself.\n");
+
+PyDoc_STRVAR(Queue_exit_doc,
+             "__exit__($self, /, *exc_info)\n--\n\n"
+             "Detach a queue that has a key or came from from_id(); remove a private one that\n"
+             "this very process made, which nobody could find.\n");
+
+PyDoc_STRVAR(Queue_put_doc,
+             "put($self, /, item, block=True, msg_type=1, pickle_protocol=1, *, timeout=None)\n"
+             "--\n\n"
+             "Put item into the queue; see msgsnd(2). The timeout goes by keyword only: the\n"
+             "third argument is msg_type.\n"
+             "\n"
+             ":param item: what the serializer takes\n"
+             ":param block: False to raise queue.Full at once where there is no room\n"
+             ":param msg_type: 1 to the largest C long; receivers can select by it\n"
+             ":param pickle_protocol: for PickleSerializer only\n"
+             ":param timeout: seconds to wait, None for ever; ignored if block is false\n"
+             ":raises queue.Full: there was no room in time\n"
+             ":raises QueueError: TOO_BIG_MESSAGE, INVALID_VALUE, INTERRUPTED,\n"
+             "    INVALID_DESCRIPTOR, NO_PERMISSIONS, NO_SYSTEM_RESOURCES, ERROR (no signal is\n"
+             "    free)\n"
+             ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n"
+             "\n"
+             "What the serializer raises passes through, and nothing is sent.\n");
+
+PyDoc_STRVAR(Queue_put_nowait_doc,
+             "put_nowait($self, /, item, msg_type=1, pickle_protocol=1)\n--\n\n"
+             "Put item into the queue, or raise queue.Full: put(item, block=False).\n");
+
+PyDoc_STRVAR(Queue_get_doc,
+             "get($self, /, block=True, msg_type=0, *, timeout=None, exclude=False)\n--\n\n"
+             "Remove and return an item; see msgrcv(2). The timeout goes by keyword only: the\n"
+             "second argument is msg_type.\n"
+             "\n"
+             ":param block: False to raise queue.Empty at once where there is none\n"
+             ":param msg_type: 0 for the oldest message, N > 0 for the oldest of type N, N < 0\n"
+             "    for the oldest of the lowest type that is at most -N; within a C long\n"
+             ":param timeout: seconds to wait, None for ever; ignored if block is false\n"
+             ":param exclude: True for the oldest of any type but msg_type, which must then be\n"
+             "    1 or more; this is MSG_EXCEPT\n"
+             ":raises queue.Empty: there was none in time\n"
+             ":raises DecodeError: the serializer refused the message, which .data holds\n"
+             ":raises QueueError: INVALID_VALUE, INTERRUPTED, INVALID_DESCRIPTOR,\n"
+             "    NO_PERMISSIONS, NO_SYSTEM_RESOURCES, ERROR (no signal is free)\n"
+             ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
+
+PyDoc_STRVAR(Queue_get_nowait_doc,
+             "get_nowait($self, /, msg_type=0, *, exclude=False)\n--\n\n"
+             "Remove and return an item, or raise queue.Empty: get(block=False).\n");
+
+PyDoc_STRVAR(Queue_receive_doc,
+             "receive($self, /, block=True, msg_type=0, *, timeout=None, exclude=False)\n--\n\n"
+             "Remove an item and return it with its type, as Message(item, msg_type).\n"
+             "\n"
+             "Everything else is as in get().\n");
+
+PyDoc_STRVAR(Queue_put_many_doc,
+             "put_many($self, /, items, block=True, msg_type=1, pickle_protocol=1, *, "
+             "timeout=None)\n--\n\n"
+             "Put the items in their order, and return how many were put.\n"
+             "\n"
+             "All are serialized, and their sizes looked at, before the first is sent: one that\n"
+             "cannot be changes nothing. Where the time runs out, fewer are put than were given.\n"
+             "\n"
+             ":param items: an iterable of items\n"
+             ":param block: False to put what there is room for at once\n"
+             ":param msg_type: 1 to the largest C long, the same for all\n"
+             ":param pickle_protocol: for PickleSerializer only\n"
+             ":param timeout: seconds for all of them, None for ever; ignored if block is false\n"
+             ":raises queue.Full: there was no room for any\n"
+             ":raises QueueError: as put(); like every exception while they are sent, it says\n"
+             "    by its attribute count how many were put\n"
+             ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
+
+PyDoc_STRVAR(Queue_get_many_doc,
+             "get_many($self, /, max_items=None, block=True, msg_type=0, *, timeout=None, "
+             "exclude=False)\n--\n\n"
+             "Wait for a message, take it and those behind it that are there, and return the list\n"
+             "of their items.\n"
+             "\n"
+             ":param max_items: 1 or more; None for as many as the queue holds when the first\n"
+             "    has come, and beyond 256 no more than that are ever taken\n"
+             ":param block: False to raise queue.Empty at once where there is none\n"
+             ":param msg_type: what to take, as in get()\n"
+             ":param timeout: seconds to wait for the first, None for ever; ignored if block is\n"
+             "    false\n"
+             ":param exclude: as in get()\n"
+             ":raises queue.Empty: there was none in time\n"
+             ":raises DecodeError: the serializer refused messages; items are those that it took,\n"
+             "    failures a DecodeError for each that it refused\n"
+             ":raises QueueError: as get()\n"
+             ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
+
+PyDoc_STRVAR(Queue_get_into_doc,
+             "get_into($self, /, buffer, block=True, msg_type=0, *, timeout=None, exclude=False)\n"
+             "--\n\n"
+             "Receive a message's bytes into a buffer, past the serializer, and return\n"
+             "(size, msg_type).\n"
+             "\n"
+             ":param buffer: a writable, contiguous buffer, such as a bytearray; what lies behind\n"
+             "    the message stays as it was\n"
+             ":param block: False to raise queue.Empty at once where there is none\n"
+             ":param msg_type: what to take, as in get()\n"
+             ":param timeout: seconds to wait, None for ever; ignored if block is false\n"
+             ":param exclude: as in get()\n"
+             ":raises queue.Empty: there was none in time\n"
+             ":raises QueueError: TOO_BIG_MESSAGE if the message is longer than the buffer, and\n"
+             "    then it stays in the queue; else as get()\n"
+             ":raises TypeError, BufferError: no such buffer\n"
+             ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
+
+PyDoc_STRVAR(Queue_peek_doc,
+             "peek($self, /, index=0)\n--\n\n"
+             "Return Message(item, msg_type) of a message that stays in the queue; see MSG_COPY\n"
+             "in msgrcv(2).\n"
+             "\n"
+             "By the time it returns, another reader may have taken the message.\n"
+             "\n"
+             ":param index: 0 for the oldest message of any type, 1 for the next, up to the\n"
+             "    largest C long\n"
+             ":raises queue.Empty: the queue holds no more than index messages\n"
+             ":raises DecodeError: the serializer refused the message, which .data holds; here\n"
+             "    it stays in the queue as well\n"
+             ":raises QueueError: INVALID_VALUE (a negative index), INVALID_DESCRIPTOR,\n"
+             "    NO_PERMISSIONS, TOO_BIG_MESSAGE (kernel.msgmax was lowered since it was sent),\n"
+             "    NO_SYSTEM_RESOURCES, ERROR (a kernel without MSG_COPY; os_errno is ENOSYS)\n");
+
+PyDoc_STRVAR(Queue_watch_doc,
+             "_watch($self, msg_type, exclude, /)\n--\n\n"
+             "Wait until there is a message that get(True, msg_type, exclude=exclude) would\n"
+             "take; leave it in the queue and return 0.\n"
+             "\n"
+             "A message of no bytes cannot be left there: it is taken, and its type returned.\n");
+
+PyDoc_STRVAR(Queue_qattr_doc,
+             "qattr($self, /)\n--\n\n"
+             "Return {'size': ..., 'max_bytes': ...}; see msgctl(2).\n"
+             "\n"
+             "size counts the messages in the queue, and max_bytes is what they may have\n"
+             "together.\n"
+             "\n"
+             ":raises QueueError: INVALID_DESCRIPTOR, NO_PERMISSIONS\n");
+
+PyDoc_STRVAR(Queue_stat_doc,
+             "stat($self, /)\n--\n\n"
+             "Return all that the kernel says of the queue, as a QueueStat; see msgctl(2).\n"
+             "\n"
+             ":raises QueueError: INVALID_DESCRIPTOR, NO_PERMISSIONS\n");
+
+PyDoc_STRVAR(Queue_set_doc,
+             "set($self, /, *, mode=None, uid=None, gid=None, max_bytes=None)\n--\n\n"
+             "Change the queue for everybody; see IPC_SET in msgctl(2). None leaves a thing as\n"
+             "it is.\n"
+             "\n"
+             ":param mode: permission bits, 0 to 0o777\n"
+             ":param uid: the owner's user, 0 to 4294967294; the creator keeps his rights\n"
+             ":param gid: the owner's group, 0 to 4294967294\n"
+             ":param max_bytes: bytes that the messages in the queue may have together, 1 to\n"
+             "    kernel.msgmnb, beyond it with CAP_SYS_RESOURCE. What is queued stays, even if\n"
+             "    it is more\n"
+             ":raises QueueError: NO_PERMISSIONS (not the owner, nor the creator, nor root; or\n"
+             "    max_bytes is over the limit), INVALID_VALUE, INVALID_DESCRIPTOR\n"
+             ":raises TypeError: an argument of the wrong type\n"
+             "\n"
+             "The kernel knows no change of one thing alone: two processes that set at the same\n"
+             "time may undo each other's changes. Who waits on the queue goes on waiting, or\n"
+             "goes on where there is room now.\n");
+
+PyDoc_STRVAR(Queue_qsize_doc,
+             "qsize($self, /)\n--\n\n"
+             "Return the approximate number of messages in the queue.\n"
+             "\n"
+             "qsize() > 0 does not mean that get() will not block: other processes are at\n"
+             "work.\n"
+             "\n"
+             ":raises QueueError: INVALID_DESCRIPTOR, NO_PERMISSIONS\n");
+
+PyDoc_STRVAR(Queue_empty_doc,
+             "empty($self, /)\n--\n\n"
+             "Return True if the queue held no message a moment ago.\n");
+
+#define METHOD(name, flags)                                                                        \
+    {#name, (PyCFunction)(void (*)(void))Queue_##name, flags, Queue_##name##_doc}
+
+static PyMethodDef Queue_methods[] = {
+    METHOD(put, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(put_nowait, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(get, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(get_nowait, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(receive, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(put_many, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(get_many, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(get_into, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(peek, METH_FASTCALL | METH_KEYWORDS),
+    METHOD(from_id, METH_VARARGS | METH_KEYWORDS | METH_CLASS),
+    METHOD(qattr, METH_NOARGS),
+    METHOD(stat, METH_NOARGS),
+    METHOD(set, METH_VARARGS | METH_KEYWORDS),
+    METHOD(qsize, METH_NOARGS),
+    METHOD(empty, METH_NOARGS),
+    {"_watch", Queue_watch, METH_VARARGS, Queue_watch_doc},
+    METHOD(close, METH_NOARGS),
+    METHOD(detach, METH_NOARGS),
+    {"__enter__", Queue_enter, METH_NOARGS, Queue_enter_doc},
+    {"__exit__", Queue_exit, METH_VARARGS, Queue_exit_doc},
+    {"__reduce__", Queue_reduce, METH_NOARGS, Queue_reduce_doc},
+    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
+     "Queue[T] is a queue whose items are of type T."},
+    {NULL},
+};
+
+static PyGetSetDef Queue_getset[] = {
+    {"key", Queue_get_key, NULL, "The key; 0 for a private queue.", NULL},
+    {"id", Queue_get_id, NULL, "The kernel's identifier, as ipcs(1) shows it.", NULL},
+    {"serializer", mqc_get_serializer, NULL, "What turns items into messages and back.", NULL},
+    {"max_bytes", Queue_get_max_bytes, NULL,
+     "The bytes that the messages in the queue may have together; sys.maxsize where this\n"
+     "user may write but not look.",
+     NULL},
+    {"maxmsgsize", Queue_get_maxmsgsize, NULL,
+     "The longest message in bytes: kernel.msgmax or max_bytes, whichever is less.", NULL},
+    {"on_signal", mqc_get_on_signal, NULL,
+     "What a signal does to a waiting call in the main thread: 'raise' or 'retry'.", NULL},
+    {"trusted", mqc_get_trusted, NULL, "Whether others' pickles are let in.", NULL},
+    {"spin_us", mqc_get_spin_us, NULL, "Microseconds to try again before sleeping.", NULL},
+    {"closed", mqc_get_closed, NULL, "True once close() or detach() was called.", NULL},
+    {NULL},
+};
+
+static PyMemberDef Queue_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(Queue, weakrefs), READONLY, NULL},
+    {NULL},
+};
+
+static PyType_Slot Queue_slots[] = {
+    {Py_tp_doc, (void *)Queue_doc},
+    {Py_tp_new, Queue_new},
+    {Py_tp_init, Queue_init},
+    {Py_tp_dealloc, Queue_dealloc},
+    {Py_tp_traverse, mqc_queue_traverse},
+    {Py_tp_clear, mqc_queue_clear},
+    {Py_tp_repr, Queue_repr},
+    {Py_tp_richcompare, Queue_richcompare},
+    {Py_tp_hash, Queue_hash},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, Queue_next},
+    {Py_tp_methods, Queue_methods},
+    {Py_tp_getset, Queue_getset},
+    {Py_tp_members, Queue_members},
+    {0, NULL},
+};
+
+static PyType_Spec Queue_spec = {
+    .name = "sysvmq.Queue",
+    .basicsize = sizeof(Queue),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = Queue_slots,
+};
+
+PyDoc_STRVAR(sysvmq_ftok_doc,
+             "ftok($module, /, path, project_id)\n--\n\n"
+             "Return the key that ftok(3) makes of an existing file.\n"
+             "\n"
+             "It is made of the low 8 bits of the device and the low 16 of the inode: two files\n"
+             "may give one key, and a file that is made anew gives another. A number agreed\n"
+             "upon is a better key.\n"
+             "\n"
+             ":param path: str, bytes or path-like; the file must exist, and is not read\n"
+             ":param project_id: 1 to 255\n"
+             ":raises QueueError: DOES_NOT_EXIST (no such file), NO_PERMISSIONS, INVALID_VALUE,\n"
+             "    ERROR (what is no folder on the way to it, a circle of links)\n"
+             ":raises TypeError, ValueError: no path, or one with a null character\n");
+
+static PyObject *
+sysvmq_ftok(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"path", "project_id", NULL};
+    PyObject *path = NULL, *project, *result = NULL;
+    long project_id;
+    key_t key;
+    int error;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O:ftok", names, PyUnicode_FSConverter, &path,
+                                     &project)) {
+        return NULL;
+    }
+    if (mqc_read_long(project, "project_id", 1, 255, "1 to 255", &project_id) < 0) {
+        Py_DECREF(path);
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    errno = 0;
+    key = ftok(PyBytes_AsString(path), (int)project_id);
+    error = key == -1 ? errno : 0; /* -1 is a key as well */
+    Py_END_ALLOW_THREADS
+    if (error != 0) {
+        mqc_raise("ftok", error, NULL, path);
+    }
+    else {
+        result = PyLong_FromUnsignedLong((uint32_t)key);
+    }
+    Py_DECREF(path);
+    return result;
+}
+
+PyDoc_STRVAR(sysvmq_remove_doc,
+             "remove($module, /, msqid)\n--\n\n"
+             "Remove a queue with all its messages from the kernel, by its id; see IPC_RMID in\n"
+             "msgctl(2).\n"
+             "\n"
+             "Everybody who waits on it is woken and raises INVALID_DESCRIPTOR. An open Queue\n"
+             "is removed by its close().\n"
+             "\n"
+             ":param msqid: 0 to 2147483647, as ipcs(1) and list_queues() show it\n"
+             ":raises QueueError: DOES_NOT_EXIST, NO_PERMISSIONS (only its owner, its creator\n"
+             "    or root may), INVALID_VALUE\n");
+
+static PyObject *
+sysvmq_remove(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"msqid", NULL};
+    PyObject *msqid;
+    long id;
+    int error;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:remove", names, &msqid) ||
+        read_id(msqid, &id) < 0) {
+        return NULL;
+    }
+    error = system_remove((int)id);
+    if (error != 0) {
+        raise_by_id("remove", error == EIDRM ? ENOENT : error, id);
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(sysvmq_limits_doc,
+             "limits($module, /)\n--\n\n"
+             "Return the system's limits, and how much of them is in use now, as a Limits; see\n"
+             "MSG_INFO in msgctl(2). It counts the queues of this IPC namespace.\n"
+             "\n"
+             ":raises QueueError: ERROR\n");
+
+static PyObject *
+sysvmq_limits(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+#ifndef __linux__
+    mqc_raise("limits", ENOSYS, NULL, NULL);
+    return NULL;
+#else
+    PyObject *class, *result;
+    struct msginfo information;
+
+    if (msgctl(0, MSG_INFO, (struct msqid_ds *)&information) < 0) {
+        mqc_raise("limits", errno, NULL, NULL);
+        return NULL;
+    }
+    class = mqc_import("._system", "Limits");
+    if (class == NULL) {
+        return NULL;
+    }
+    /* MSG_INFO gives three fields another meaning than their names say. */
+    result = PyObject_CallFunction(class, "iiiiii", information.msgmax, information.msgmnb,
+                                   information.msgmni, information.msgpool, information.msgmap,
+                                   information.msgtql);
+    Py_DECREF(class);
+    return result;
+#endif
+}
+
+static PyMethodDef sysvmq_functions[] = {
+    {"ftok", (PyCFunction)(void (*)(void))sysvmq_ftok, METH_VARARGS | METH_KEYWORDS,
+     sysvmq_ftok_doc},
+    {"remove", (PyCFunction)(void (*)(void))sysvmq_remove, METH_VARARGS | METH_KEYWORDS,
+     sysvmq_remove_doc},
+    {"limits", sysvmq_limits, METH_NOARGS, sysvmq_limits_doc},
+    {NULL},
+};
+
+static int
+sysvmq_exec(PyObject *module)
+{
+    module_state *state = PyModule_GetState(module);
+
+    if (mqc_state_init(&state->common) < 0) {
+        return -1;
+    }
+#ifdef MQC_POLLS /* for the tests, which look where a call waits */
+    if (PyModule_AddIntConstant(module, "_polls", 1) < 0) {
+        return -1;
+    }
+#endif
+    state->Queue = (PyTypeObject *)PyType_FromModuleAndSpec(module, &Queue_spec, NULL);
+    if (state->Queue == NULL) {
+        return -1;
+    }
+    return PyModule_AddType(module, state->Queue);
+}
+
+static int
+sysvmq_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    module_state *state = PyModule_GetState(module);
+
+    Py_VISIT(state->Queue);
+    return mqc_state_traverse(&state->common, visit, arg);
+}
+
+static int
+sysvmq_clear(PyObject *module)
+{
+    module_state *state = PyModule_GetState(module);
+
+    Py_CLEAR(state->Queue);
+    mqc_state_clear(&state->common);
+    return 0;
+}
+
+static void
+sysvmq_free(void *module)
+{
+    sysvmq_clear(module);
+}
+
+MQC_MODULE_SLOTS(sysvmq_slots, sysvmq_exec);
+
+struct PyModuleDef sysvmq_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "sysvmq._sysvmq",
+    .m_doc = "System V message queues; use them through the package sysvmq.",
+    .m_size = sizeof(module_state),
+    .m_methods = sysvmq_functions,
+    .m_traverse = sysvmq_traverse,
+    .m_clear = sysvmq_clear,
+    .m_free = sysvmq_free,
+};
+
+PyMODINIT_FUNC
+PyInit__sysvmq(void)
+{
+    sysvmq_module.m_slots = mqc_module_slots(sysvmq_slots);
+    return PyModuleDef_Init(&sysvmq_module);
+}
