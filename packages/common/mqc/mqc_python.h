@@ -1297,47 +1297,39 @@ typedef struct {
 
 /* One message to move, and how. */
 typedef struct {
-    mqc_gate *gate;
-    int direction; /* MQC_GET or MQC_PUT */
-    mqc_attempt attempt;
-    void *context;
+    mqc_wait wait;
     int64_t patience; /* nanoseconds, 0 or MQC_FOREVER */
     int on_signal_raises;
 } mqc_transfer;
 
-enum { MQC_TRY, MQC_SPIN, MQC_SLEEP, MQC_SLEEP_ON };
+enum { MQC_TRY, MQC_SPIN, MQC_SLEEP };
 
-/* Where a wait stands: its step, the one that was last where it stopped, and when its spin and
- * the whole of it end. */
+/* Where a wait stands: its step, the one that was last where it stopped, and when its spin ends. */
 typedef struct {
     int step;
-    int64_t spin_end, deadline;
+    int64_t spin_end;
 } mqc_progress;
 
 /* One step of the wait, inside the gate and without the GIL. The main thread returns to Python
  * between steps, as a handler whose signal arrived during a spin must not wait for the message;
  * the others go from spin to sleep in one. */
 static int
-mqc_step_once(const mqc_transfer *transfer, mqc_progress *progress, mqc_thread *thread)
+mqc_step_once(mqc_wait *wait, mqc_progress *progress, mqc_thread *thread)
 {
-    mqc_spin *spin = &transfer->gate->spin[transfer->direction];
     int64_t spin_end = progress->spin_end;
     int error = EAGAIN;
 
     if (progress->step == MQC_TRY) {
-        return transfer->attempt(transfer->context, 0);
+        return wait->attempt(wait->context, MQC_MUST_RETURN);
     }
     if (progress->step == MQC_SPIN && spin_end > 0) {
         int64_t look = mqc_now() + MQC_LOOK_NS;
         int64_t slice_end = thread->is_main && look < spin_end ? look : spin_end;
-        error = mqc_spin_on(transfer->gate, spin, transfer->attempt, transfer->context, slice_end,
-                            spin_end);
+        error = mqc_spin_on(wait, slice_end, spin_end);
     }
-    if (error == EAGAIN && (progress->step >= MQC_SLEEP || !thread->is_main)) {
-        thread->sleeps_on = progress->step == MQC_SLEEP_ON;
+    if (error == EAGAIN && (progress->step == MQC_SLEEP || !thread->is_main)) {
         progress->step = MQC_SLEEP;
-        error = mqc_sleep_until(transfer->gate, spin, transfer->attempt, transfer->context,
-                                progress->deadline, thread);
+        error = mqc_sleep(wait, thread);
     }
     return error;
 }
@@ -1345,22 +1337,21 @@ mqc_step_once(const mqc_transfer *transfer, mqc_progress *progress, mqc_thread *
 /* A batch that made progress begins its wait anew, with a spin, and without the GIL in between:
  * but the main thread looks for signals every millisecond. */
 static int
-mqc_step(const mqc_transfer *transfer, mqc_progress *progress, mqc_thread *thread)
+mqc_step(mqc_wait *wait, mqc_progress *progress, mqc_thread *thread)
 {
-    mqc_spin *spin = &transfer->gate->spin[transfer->direction];
     int64_t look = 0;
 
     for (;;) {
-        int error = mqc_step_once(transfer, progress, thread);
+        int error = mqc_step_once(wait, progress, thread);
         int64_t now;
         if (error != EINPROGRESS) {
             return error;
         }
         now = mqc_now();
-        if (atomic_load(&transfer->gate->closed)) {
+        if (atomic_load(&wait->gate->closed)) {
             return EBADF;
         }
-        if (now >= progress->deadline) {
+        if (now >= wait->deadline) {
             return EAGAIN;
         }
         if (look == 0) {
@@ -1370,12 +1361,12 @@ mqc_step(const mqc_transfer *transfer, mqc_progress *progress, mqc_thread *threa
             return EINPROGRESS;
         }
         progress->step = MQC_SPIN;
-        progress->spin_end = mqc_spin_end(transfer->gate, spin, progress->deadline);
+        progress->spin_end = mqc_spin_end(wait->gate, wait->spin, wait->deadline);
     }
 }
 
 static int
-mqc_step_inside(const mqc_state *state, const mqc_transfer *transfer, mqc_progress *progress)
+mqc_step_inside(const mqc_state *state, mqc_wait *wait, mqc_progress *progress)
 {
     PyObject *record = mqc_this_thread(state);
     mqc_thread *thread;
@@ -1389,14 +1380,14 @@ mqc_step_inside(const mqc_state *state, const mqc_transfer *transfer, mqc_progre
     if (!mqc_signal_is_claimed()) { /* under a GIL getenv(3) is safe from os.environ */
         mqc_want_signal(mqc_environment_number(MQC_SIGNAL_VARIABLE));
     }
-    error = mqc_enter(transfer->gate, &waiter, thread->tid);
+    error = mqc_enter(wait->gate, &waiter, thread->tid);
     if (error == 0) {
         Py_BEGIN_ALLOW_THREADS
-        error = mqc_step(transfer, progress, thread);
-        if (error == EINTR && atomic_load(&transfer->gate->closed)) {
+        error = mqc_step(wait, progress, thread);
+        if (error == EINTR && atomic_load(&wait->gate->closed)) {
             error = EBADF; /* that was close(), not a signal of the program's own */
         }
-        mqc_leave(transfer->gate, &waiter);
+        mqc_leave(wait->gate, &waiter);
         Py_END_ALLOW_THREADS
     }
     /* A daemon thread that outlives the interpreter ends above and keeps its record. */
@@ -1418,17 +1409,15 @@ mqc_handle_signals(const mqc_transfer *transfer)
 
 /* Go on after a first try that returned error (EAGAIN, EINTR or EINPROGRESS), or after none (0). */
 static int
-mqc_move_slowly(const mqc_state *state, const mqc_transfer *transfer, int error)
+mqc_move_slowly(const mqc_state *state, mqc_transfer *transfer, int error)
 {
-    mqc_spin *spin = &transfer->gate->spin[transfer->direction];
-    mqc_progress progress = {
-        .step = MQC_TRY,
-        .deadline =
-            transfer->patience == MQC_FOREVER ? MQC_FOREVER : mqc_deadline(transfer->patience),
-    };
+    mqc_wait *wait = &transfer->wait;
+    mqc_progress progress = {.step = MQC_TRY};
 
+    wait->deadline =
+        transfer->patience == MQC_FOREVER ? MQC_FOREVER : mqc_deadline(transfer->patience);
     if (transfer->patience != 0) {
-        progress.spin_end = mqc_spin_end(transfer->gate, spin, progress.deadline);
+        progress.spin_end = mqc_spin_end(wait->gate, wait->spin, wait->deadline);
     }
     for (;;) {
         if (error == EINTR) {
@@ -1441,15 +1430,12 @@ mqc_move_slowly(const mqc_state *state, const mqc_transfer *transfer, int error)
             return -1;
         }
         if (error == EINPROGRESS) {
-            progress.spin_end = mqc_spin_end(transfer->gate, spin, progress.deadline);
+            progress.spin_end = mqc_spin_end(wait->gate, wait->spin, wait->deadline);
         }
-        if (error == MQC_LOOK) {
-            progress.step = MQC_SLEEP_ON;
-        }
-        else if (error != 0 && transfer->patience != 0) {
+        if (error != 0 && error != MQC_LOOK && transfer->patience != 0) {
             progress.step = mqc_now() < progress.spin_end ? MQC_SPIN : MQC_SLEEP;
         }
-        error = mqc_step_inside(state, transfer, &progress);
+        error = mqc_step_inside(state, wait, &progress);
         if (error == EAGAIN && (transfer->patience == 0 || progress.step == MQC_SLEEP)) {
             return error;
         }
@@ -1480,7 +1466,7 @@ mqc_move(mqc_queue *queue, int direction, mqc_work work, int64_t patience, int o
         if (error != 0) {
             return error;
         }
-        error = work.attempt(work.context, 0);
+        error = work.attempt(work.context, MQC_MUST_RETURN);
         mqc_unhold(&queue->gate);
         if ((error != EAGAIN && error != EINTR && error != EINPROGRESS) ||
             (error == EAGAIN && patience == 0)) {
@@ -1489,10 +1475,13 @@ mqc_move(mqc_queue *queue, int direction, mqc_work work, int64_t patience, int o
     }
     return mqc_move_slowly(queue->state,
                            &(mqc_transfer){
-                               .gate = &queue->gate,
-                               .direction = direction,
-                               .attempt = work.attempt,
-                               .context = work.context,
+                               .wait =
+                                   {
+                                       .gate = &queue->gate,
+                                       .spin = &queue->gate.spin[direction],
+                                       .attempt = work.attempt,
+                                       .context = work.context,
+                                   },
                                .patience = patience,
                                .on_signal_raises = on_signal_raises,
                            },
@@ -1617,7 +1606,7 @@ mqc_send_batch(void *context, int may_sleep)
             return EINPROGRESS;
         }
         error = outbox->send(outbox->context, &outbox->payloads[outbox->next],
-                             may_sleep && outbox->next == before);
+                             outbox->next == before ? may_sleep : MQC_MUST_RETURN);
         if (error != 0) {
             return error == EAGAIN && outbox->next > before ? EINPROGRESS : error;
         }
@@ -1784,9 +1773,10 @@ mqc_receive_batch(void *context, int may_sleep)
 
     while (inbox->count < inbox->most) {
         mqc_slot *slot = mqc_inbox_reserve(inbox);
-        int error = slot == NULL ? ENOMEM
-                                 : inbox->receive(inbox->context, slot, inbox->capacity,
-                                                  may_sleep && inbox->count == 0);
+        int sleeps = inbox->count == 0 ? may_sleep : MQC_MUST_RETURN;
+        int error = slot == NULL
+                        ? ENOMEM
+                        : inbox->receive(inbox->context, slot, inbox->capacity, sleeps);
         if (error == E2BIG && inbox->capacity < INT_MAX / 2) {
             inbox->capacity *= 2;
         }

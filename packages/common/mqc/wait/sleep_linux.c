@@ -2,79 +2,79 @@
 
 #include "wait_internal.h"
 
-#ifndef MQC_POLLS
+#ifdef __linux__
 
 #include <errno.h>
 
 /* Look once more when the deadline has passed: while a process is stopped (SIGSTOP) nothing is
  * handed to it, and what came in time lies in the queue. */
 static int
-mqc_last_try(mqc_attempt attempt, void *context)
+mqc_last_try(const mqc_wait *wait)
 {
     int error;
 
     do { /* the timer's own signal may fall into this try */
-        error = attempt(context, 0);
+        error = wait->attempt(wait->context, MQC_MUST_RETURN);
     } while (error == EINTR);
     return error;
 }
 
 static int
-mqc_sleep(mqc_gate *gate, mqc_attempt attempt, void *context, int64_t deadline)
+mqc_is_overdue(const mqc_wait *wait)
+{
+    return wait->deadline != MQC_FOREVER && mqc_now() >= wait->deadline;
+}
+
+/* Sleep in the kernel's blocking call; the signal is let through and the timer is armed. */
+static int
+mqc_block(const mqc_wait *wait)
 {
     int error;
 
-    if (atomic_load(&gate->closed)) {
+    if (atomic_load(&wait->gate->closed)) {
         return EBADF;
     }
-    if (deadline != MQC_FOREVER && mqc_now() >= deadline) {
-        return mqc_last_try(attempt, context);
+    if (mqc_is_overdue(wait)) {
+        return mqc_last_try(wait);
     }
-    error = attempt(context, 1);
-    if (error == EINTR && deadline != MQC_FOREVER && mqc_now() >= deadline) {
-        return mqc_last_try(attempt, context);
+    error = wait->attempt(wait->context, MQC_MAY_SLEEP);
+    if (error == EINTR && mqc_is_overdue(wait)) {
+        return mqc_last_try(wait);
     }
     return error;
 }
 
-/* Sleep until the attempt succeeds, the deadline passes (EAGAIN), the gate is closed (EBADF),
- * or a signal of the program's own arrives (EINTR). */
+static int
+mqc_block_with_timer(const mqc_wait *wait, mqc_thread *thread)
+{
+    int error = mqc_timer_arm(thread, wait->deadline);
+
+    if (error == 0) {
+        error = mqc_block(wait);
+        mqc_timer_set(thread, 0);
+    }
+    return error;
+}
+
 int
-mqc_sleep_until(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *context,
-                int64_t deadline, mqc_thread *thread)
+mqc_sleep_linux(mqc_wait *wait, mqc_thread *thread)
 {
     sigset_t before;
-    int64_t started = mqc_now();
-    int error;
+    int error = 0;
 
-    if (started >= deadline) {
-        return attempt(context, 0); /* what came while a handler ran came in time */
-    }
-    if (atomic_load(&gate->alone)) { /* the process may be given more CPUs */
-        mqc_count_cpus(gate);
-    }
     /* Without a deadline only close() sends the signal, which makes sure of it itself. */
-    error = deadline == MQC_FOREVER && mqc_signal_is_claimed() ? 0 : mqc_claim_signal();
+    if (wait->deadline != MQC_FOREVER || !mqc_signal_is_claimed()) {
+        error = mqc_claim_signal();
+    }
     if (error == 0) {
         error = mqc_unblock_signal(&before);
     }
     if (error != 0) {
         return error;
     }
-    if (deadline != MQC_FOREVER) {
-        error = mqc_timer_arm(thread, deadline);
-    }
-    if (error == 0) {
-        error = mqc_sleep(gate, attempt, context, deadline);
-        if (deadline != MQC_FOREVER) {
-            mqc_timer_set(thread, 0);
-        }
-    }
+    error = wait->deadline == MQC_FOREVER ? mqc_block(wait) : mqc_block_with_timer(wait, thread);
     mqc_restore_signal(&before);
-    if (error == 0 || error == EINPROGRESS) {
-        mqc_spin_learn(gate, spin, mqc_now() - started);
-    }
     return error;
 }
 
-#endif /* MQC_POLLS */
+#endif /* __linux__ */

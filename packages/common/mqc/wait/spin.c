@@ -171,16 +171,16 @@ mqc_spin_end(mqc_gate *gate, mqc_spin *spin, int64_t deadline)
 
 /* Try until slice_end. The spin has missed when spin_end has passed, too. */
 int
-mqc_spin_on(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *context, int64_t slice_end,
-            int64_t spin_end)
+mqc_spin_on(mqc_wait *wait, int64_t slice_end, int64_t spin_end)
 {
+    mqc_spin *spin = wait->spin;
     int64_t now = mqc_now();
 
     do {
         int64_t before = now;
         int error, brought;
         sched_yield();
-        error = attempt(context, 0);
+        error = wait->attempt(wait->context, MQC_MUST_RETURN);
         brought = error == 0 || error == EINPROGRESS;
         now = mqc_now();
         mqc_spin_judge(spin, now, now - before, brought);
@@ -190,12 +190,12 @@ mqc_spin_on(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *context, 
         if (error != EAGAIN) {
             return error;
         }
-        if (atomic_load_explicit(&gate->closed, memory_order_relaxed)) {
+        if (atomic_load_explicit(&wait->gate->closed, memory_order_relaxed)) {
             return EBADF;
         }
     } while (now < slice_end);
     if (now >= spin_end) {
-        mqc_spin_missed(gate, spin);
+        mqc_spin_missed(wait->gate, spin);
     }
     return EAGAIN;
 }

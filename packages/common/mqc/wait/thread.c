@@ -68,8 +68,12 @@ mqc_in_main_thread(void)
 void
 mqc_thread_init(mqc_thread *thread)
 {
-    *thread = (mqc_thread){.tid = mqc_tid(), .forks = mqc_forks};
-    thread->is_main = mqc_in_main_thread();
+    *thread = (mqc_thread){
+        .tid = mqc_tid(),
+        .is_main = mqc_in_main_thread(),
+        .forks = mqc_forks,
+        .sleep = MQC_USUAL_SLEEP,
+    };
 }
 
 /* Whether this is the record of the thread that asks. */

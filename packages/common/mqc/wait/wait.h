@@ -10,20 +10,16 @@
  * empty handler makes the system call return EINTR. A signal that lands just before the system
  * call is lost, so both repeat it every millisecond until the call has returned.
  *
- * Only Linux has all that this takes. Elsewhere MQC_POLLS stands for a plainer way: a sleep is
- * made of tries with short naps between them, each of which looks at the deadline and at the
- * gate. It needs no signal, but a message finds its receiver later, and not first come first
- * served. It can be asked for on Linux too, which is how it is tested.
+ * Only Linux has all that this takes. Other systems poll: a sleep is made of tries with short
+ * naps between them, each of which looks at the deadline and at the gate. It needs no signal, but
+ * a message finds its receiver later, and not first come first served. A build with -DMQC_POLLS
+ * does so on Linux, too, which is how it is tested.
  *
  * This is what the callers of the wait need to know; wait_internal.h is what its units share.
  */
 
 #ifndef MQC_WAIT_H
 #define MQC_WAIT_H
-
-#if !defined(__linux__) && !defined(MQC_POLLS)
-#define MQC_POLLS 1
-#endif
 
 #include <errno.h>
 #include <pthread.h>
@@ -37,22 +33,25 @@
 /* A thread's number in the kernel, whatever type that has. */
 typedef uint64_t mqc_tid_t;
 
-/* Whether an attempt that may sleep shall do so in the kernel: with MQC_POLLS it never does, and
- * no other word than this may decide it. */
-#ifdef MQC_POLLS
-#define MQC_SLEEPS(may_sleep) ((void)(may_sleep), 0)
-#else
-#define MQC_SLEEPS(may_sleep) (may_sleep)
-#endif
-
 #define MQC_FOREVER INT64_MAX
 #define MQC_MILLISECOND 1000000
 #define MQC_LOOK EALREADY /* what a sleep returns to go on after a look for signals */
 #define MQC_LOOK_NS 50000 /* between two looks for signals while the main thread spins */
 
+/* What an attempt does where it would block: the values of its may_sleep. */
+enum {
+    MQC_MUST_RETURN, /* it returns: the wait spins, or does not wait */
+    MQC_MUST_POLL,   /* it returns: the wait has come to its sleep, and naps between attempts */
+    MQC_MAY_SLEEP,   /* it sleeps in the kernel's own blocking call */
+};
+
+/* Whether an attempt shall sleep in the kernel. It is true of some values of may_sleep only, so
+ * attempts use this macro. */
+#define MQC_SLEEPS(may_sleep) ((may_sleep) == MQC_MAY_SLEEP)
+
 /* One attempt at the transfer that context describes. Returns 0 or an errno; EAGAIN where it
- * would block, which a sleeping attempt never returns unless MQC_POLLS, and EINPROGRESS where a
- * batch has moved on and is not done. */
+ * would block, which an attempt that may sleep never returns, and EINPROGRESS where a batch has
+ * moved on and is not done. */
 typedef int (*mqc_attempt)(void *context, int may_sleep);
 
 /* A thread that is inside a queue with the GIL released; lives on that thread's stack. */
@@ -86,14 +85,24 @@ typedef struct mqc_gate {
     mqc_spin spin[2];
 } mqc_gate;
 
-/* What a thread keeps between its sleeps. */
+/* A call that waits: what it waits for, and how long. */
 typedef struct {
+    mqc_gate *gate;
+    mqc_spin *spin; /* of the gate, for the direction of the transfer */
+    mqc_attempt attempt;
+    void *context;
+    int64_t deadline;     /* by the clock of mqc_now(), or MQC_FOREVER */
+    int64_t asleep_since; /* when the sleep began that goes on after MQC_LOOK; 0 if none does */
+} mqc_wait;
+
+/* What a thread keeps between its sleeps. */
+typedef struct mqc_thread {
     mqc_tid_t tid;
     int is_main; /* Python runs signal handlers in this thread */
     int has_timer;
     int timer;
-    int sleeps_on;  /* the sleep that begins goes on after MQC_LOOK */
     unsigned forks; /* mqc_forks when this was made: another number means a copy in a child */
+    int (*sleep)(mqc_wait *wait, struct mqc_thread *thread); /* how this thread sleeps */
 } mqc_thread;
 
 static inline int64_t
@@ -128,12 +137,11 @@ void mqc_drain(mqc_gate *gate);
 
 /* spin.c: when a spin shall end, and the spin. */
 int64_t mqc_spin_end(mqc_gate *gate, mqc_spin *spin, int64_t deadline);
-int mqc_spin_on(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *context,
-                int64_t slice_end, int64_t spin_end);
+int mqc_spin_on(mqc_wait *wait, int64_t slice_end, int64_t spin_end);
 
-/* sleep_linux.c and sleep_poll.c: the sleep. */
-int mqc_sleep_until(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *context,
-                    int64_t deadline, mqc_thread *thread);
+/* sleep.c: the sleep, and whether threads of this build poll in it. */
+int mqc_sleep(mqc_wait *wait, mqc_thread *thread);
+int mqc_polls(void);
 
 /* wake.c: the number of the wake-up signal that the user wants, -1 for any. */
 int mqc_signal_is_claimed(void);

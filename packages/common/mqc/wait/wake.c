@@ -2,7 +2,7 @@
 
 #include "wait_internal.h"
 
-#ifndef MQC_POLLS
+#ifdef __linux__
 
 #include <errno.h>
 #include <limits.h>
@@ -182,7 +182,7 @@ mqc_wake_all(mqc_gate *gate)
     }
 }
 
-#else /* MQC_POLLS */
+#else /* no signal can be sent to one thread: its sleeps poll, and none is claimed */
 
 int
 mqc_signal_is_claimed(void)
@@ -208,4 +208,4 @@ mqc_wake_all(mqc_gate *gate)
     (void)gate; /* whoever is inside will look at it within a few milliseconds */
 }
 
-#endif /* MQC_POLLS */
+#endif /* __linux__ */
