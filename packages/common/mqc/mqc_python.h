@@ -1774,9 +1774,8 @@ mqc_receive_batch(void *context, int may_sleep)
     while (inbox->count < inbox->most) {
         mqc_slot *slot = mqc_inbox_reserve(inbox);
         int sleeps = inbox->count == 0 ? may_sleep : MQC_MUST_RETURN;
-        int error = slot == NULL
-                        ? ENOMEM
-                        : inbox->receive(inbox->context, slot, inbox->capacity, sleeps);
+        int error =
+            slot == NULL ? ENOMEM : inbox->receive(inbox->context, slot, inbox->capacity, sleeps);
         if (error == E2BIG && inbox->capacity < INT_MAX / 2) {
             inbox->capacity *= 2;
         }
