@@ -1313,103 +1313,131 @@ typedef struct {
 /* One step of the wait, inside the gate and without the GIL. The main thread returns to Python
  * between steps, as a handler whose signal arrived during a spin must not wait for the message;
  * the others go from spin to sleep in one. */
-static int
+static mqc_outcome
 mqc_step_once(mqc_wait *wait, mqc_progress *progress, mqc_thread *thread)
 {
     int64_t spin_end = progress->spin_end;
-    int error = EAGAIN;
+    mqc_outcome outcome = MQC_WOULD_BLOCK;
 
     if (progress->step == MQC_TRY) {
-        return wait->attempt(wait->context, MQC_MUST_RETURN);
+        return wait->attempt(wait->context, MQC_MUST_RETURN, &wait->os_errno);
     }
     if (progress->step == MQC_SPIN && spin_end > 0) {
         int64_t look = mqc_now() + MQC_LOOK_NS;
         int64_t slice_end = thread->is_main && look < spin_end ? look : spin_end;
-        error = mqc_spin_on(wait, slice_end, spin_end);
+        outcome = mqc_spin_on(wait, slice_end, spin_end);
     }
-    if (error == EAGAIN && (progress->step == MQC_SLEEP || !thread->is_main)) {
+    if (outcome == MQC_WOULD_BLOCK && (progress->step == MQC_SLEEP || !thread->is_main)) {
         progress->step = MQC_SLEEP;
-        error = mqc_sleep(wait, thread);
+        outcome = mqc_sleep(wait, thread);
     }
-    return error;
+    return outcome;
 }
 
 /* A batch that made progress begins its wait anew, with a spin, and without the GIL in between:
  * but the main thread looks for signals every millisecond. */
-static int
+static mqc_outcome
 mqc_step(mqc_wait *wait, mqc_progress *progress, mqc_thread *thread)
 {
     int64_t look = 0;
 
     for (;;) {
-        int error = mqc_step_once(wait, progress, thread);
+        mqc_outcome outcome = mqc_step_once(wait, progress, thread);
         int64_t now;
-        if (error != EINPROGRESS) {
-            return error;
+        if (outcome != MQC_PROGRESS) {
+            return outcome;
         }
         now = mqc_now();
         if (atomic_load(&wait->gate->closed)) {
-            return EBADF;
+            return MQC_CLOSED;
         }
         if (now >= wait->deadline) {
-            return EAGAIN;
+            return MQC_WOULD_BLOCK;
         }
         if (look == 0) {
             look = now + MQC_MILLISECOND;
         }
         else if (thread->is_main && now >= look) {
-            return EINPROGRESS;
+            return MQC_PROGRESS;
         }
         progress->step = MQC_SPIN;
         progress->spin_end = mqc_spin_end(wait->gate, wait->spin, wait->deadline);
     }
 }
 
-static int
+static mqc_outcome
 mqc_step_inside(const mqc_state *state, mqc_wait *wait, mqc_progress *progress)
 {
     PyObject *record = mqc_this_thread(state);
     mqc_thread *thread;
     mqc_waiter waiter;
-    int error;
+    mqc_outcome outcome;
 
     if (record == NULL) {
-        return -1;
+        return MQC_RAISED;
     }
     thread = PyCapsule_GetPointer(record, NULL);
     if (!mqc_signal_is_claimed()) { /* under a GIL getenv(3) is safe from os.environ */
         mqc_want_signal(mqc_environment_number(MQC_SIGNAL_VARIABLE));
     }
-    error = mqc_enter(wait->gate, &waiter, thread->tid);
-    if (error == 0) {
+    outcome = mqc_wait_begin(wait->gate, &waiter, thread->tid);
+    if (outcome == MQC_DONE) {
         Py_BEGIN_ALLOW_THREADS
-        error = mqc_step(wait, progress, thread);
-        if (error == EINTR && atomic_load(&wait->gate->closed)) {
-            error = EBADF; /* that was close(), not a signal of the program's own */
+        outcome = mqc_step(wait, progress, thread);
+        if (outcome == MQC_INTERRUPTED && atomic_load(&wait->gate->closed)) {
+            outcome = MQC_CLOSED; /* close() sent the signal, not the program */
         }
-        mqc_leave(wait->gate, &waiter);
+        mqc_wait_end(wait->gate, &waiter);
         Py_END_ALLOW_THREADS
     }
     /* A daemon thread that outlives the interpreter ends above and keeps its record. */
     Py_DECREF(record);
-    return error;
+    return outcome;
 }
 
-/* Run the handlers of signals that arrived. Returns 0 to go on, EINTR to stop, -1 when a
- * handler raised. Only the main thread runs handlers, so only there is a call interrupted. */
-static int
-mqc_handle_signals(const mqc_transfer *transfer)
+/* Run the handlers of signals that arrived. Returns MQC_DONE to go on, MQC_INTERRUPTED to stop, or
+ * MQC_RAISED. Only the main thread runs handlers, so calls are interrupted only there. */
+static mqc_outcome
+mqc_handle_signals(const mqc_transfer *transfer, mqc_outcome outcome)
 {
     if (PyErr_CheckSignals() < 0) {
-        return -1;
+        return MQC_RAISED;
     }
-    return transfer->on_signal_raises && transfer->patience != 0 && mqc_in_main_thread() ? EINTR
-                                                                                         : 0;
+    if (outcome == MQC_INTERRUPTED && transfer->on_signal_raises && transfer->patience != 0 &&
+        mqc_in_main_thread()) {
+        return MQC_INTERRUPTED;
+    }
+    return MQC_DONE;
 }
 
-/* Go on after a first try that returned error (EAGAIN, EINTR or EINPROGRESS), or after none (0). */
+/* Choose the next step after one that did not end the wait. */
+static void
+mqc_choose_step(const mqc_transfer *transfer, mqc_progress *progress, mqc_outcome outcome)
+{
+    const mqc_wait *wait = &transfer->wait;
+
+    if (outcome == MQC_PROGRESS) {
+        progress->spin_end = mqc_spin_end(wait->gate, wait->spin, wait->deadline);
+    }
+    if (outcome != MQC_LOOK && transfer->patience != 0) {
+        progress->step = mqc_now() < progress->spin_end ? MQC_SPIN : MQC_SLEEP;
+    }
+}
+
+/* Whether a step that ended so does not end the wait. */
 static int
-mqc_move_slowly(const mqc_state *state, mqc_transfer *transfer, int error)
+mqc_goes_on(const mqc_transfer *transfer, const mqc_progress *progress, mqc_outcome outcome)
+{
+    if (outcome == MQC_WOULD_BLOCK) {
+        return transfer->patience != 0 && progress->step != MQC_SLEEP;
+    }
+    return outcome == MQC_PROGRESS || outcome == MQC_LOOK || outcome == MQC_INTERRUPTED;
+}
+
+/* Wait, after a first try that ended with outcome (MQC_WOULD_BLOCK, MQC_PROGRESS or
+ * MQC_INTERRUPTED), or after none (MQC_DONE). */
+static mqc_outcome
+mqc_move_slowly(const mqc_state *state, mqc_transfer *transfer, mqc_outcome outcome)
 {
     mqc_wait *wait = &transfer->wait;
     mqc_progress progress = {.step = MQC_TRY};
@@ -1419,29 +1447,36 @@ mqc_move_slowly(const mqc_state *state, mqc_transfer *transfer, int error)
     if (transfer->patience != 0) {
         progress.spin_end = mqc_spin_end(wait->gate, wait->spin, wait->deadline);
     }
-    for (;;) {
-        if (error == EINTR) {
-            int stop = mqc_handle_signals(transfer);
-            if (stop != 0) {
+    do {
+        if (outcome != MQC_DONE) {
+            mqc_outcome stop = mqc_handle_signals(transfer, outcome);
+            if (stop != MQC_DONE) {
                 return stop;
             }
+            mqc_choose_step(transfer, &progress, outcome);
         }
-        else if (error != 0 && PyErr_CheckSignals() < 0) {
-            return -1;
-        }
-        if (error == EINPROGRESS) {
-            progress.spin_end = mqc_spin_end(wait->gate, wait->spin, wait->deadline);
-        }
-        if (error != 0 && error != MQC_LOOK && transfer->patience != 0) {
-            progress.step = mqc_now() < progress.spin_end ? MQC_SPIN : MQC_SLEEP;
-        }
-        error = mqc_step_inside(state, wait, &progress);
-        if (error == EAGAIN && (transfer->patience == 0 || progress.step == MQC_SLEEP)) {
-            return error;
-        }
-        if (error != EAGAIN && error != EINTR && error != EINPROGRESS && error != MQC_LOOK) {
-            return error;
-        }
+        outcome = mqc_step_inside(state, wait, &progress);
+    } while (mqc_goes_on(transfer, &progress, outcome));
+    return outcome;
+}
+
+/* The outcome of a whole call as mqc_move() returns it. */
+static inline int
+mqc_error_of(mqc_outcome outcome, int os_errno)
+{
+    switch (outcome) {
+    case MQC_DONE:
+        return 0;
+    case MQC_FAILED:
+        return os_errno;
+    case MQC_CLOSED:
+        return EBADF;
+    case MQC_INTERRUPTED:
+        return EINTR;
+    case MQC_RAISED:
+        return -1;
+    default:
+        return EAGAIN;
     }
 }
 
@@ -1459,33 +1494,32 @@ typedef struct {
 static inline Py_ALWAYS_INLINE int
 mqc_move(mqc_queue *queue, int direction, mqc_work work, int64_t patience, int on_signal_raises)
 {
-    int error = 0;
+    mqc_transfer transfer;
+    mqc_outcome outcome = MQC_DONE;
 
     if (!work.large) {
-        error = mqc_hold(&queue->gate);
+        int os_errno = 0;
+        int error = mqc_use_begin(&queue->gate);
         if (error != 0) {
             return error;
         }
-        error = work.attempt(work.context, MQC_MUST_RETURN);
-        mqc_unhold(&queue->gate);
-        if ((error != EAGAIN && error != EINTR && error != EINPROGRESS) ||
-            (error == EAGAIN && patience == 0)) {
-            return error;
+        outcome = work.attempt(work.context, MQC_MUST_RETURN, &os_errno);
+        mqc_use_end(&queue->gate);
+        if (outcome == MQC_DONE || outcome == MQC_FAILED ||
+            (outcome == MQC_WOULD_BLOCK && patience == 0)) {
+            return mqc_error_of(outcome, os_errno);
         }
     }
-    return mqc_move_slowly(queue->state,
-                           &(mqc_transfer){
-                               .wait =
-                                   {
-                                       .gate = &queue->gate,
-                                       .spin = &queue->gate.spin[direction],
-                                       .attempt = work.attempt,
-                                       .context = work.context,
-                                   },
-                               .patience = patience,
-                               .on_signal_raises = on_signal_raises,
-                           },
-                           error);
+    transfer = (mqc_transfer){
+        .wait.gate = &queue->gate,
+        .wait.spin = &queue->gate.spin[direction],
+        .wait.attempt = work.attempt,
+        .wait.context = work.context,
+        .patience = patience,
+        .on_signal_raises = on_signal_raises,
+    };
+    outcome = mqc_move_slowly(queue->state, &transfer, outcome);
+    return mqc_error_of(outcome, transfer.wait.os_errno);
 }
 
 /* Put what the work sends, and return what mqc_move returns. */
@@ -1560,11 +1594,11 @@ mqc_size_and_place(mqc_queue *queue, size_t size, long place, mqc_spare **spare)
 static int
 mqc_close_gate(mqc_gate *gate)
 {
-    if (!mqc_shut(gate)) {
+    if (!mqc_gate_shut(gate)) {
         return 0;
     }
     Py_BEGIN_ALLOW_THREADS
-    mqc_drain(gate);
+    mqc_gate_drain(gate);
     Py_END_ALLOW_THREADS
     return 1;
 }
@@ -1583,7 +1617,7 @@ mqc_is_large_batch(size_t count, size_t longest)
 
 /* Messages on their way out. send() tries to send one of them. */
 typedef struct {
-    int (*send)(void *context, const mqc_payload *payload, int may_sleep);
+    mqc_outcome (*send)(void *context, const mqc_payload *payload, int may_sleep, int *os_errno);
     void *context;
     mqc_payload *payloads;
     size_t count, encoded;
@@ -1591,28 +1625,32 @@ typedef struct {
     size_t stretch; /* how many may go without a look about, 0 for all */
 } mqc_outbox;
 
-/* Send as many as there is room for, sleeping for the first at most: 0 once all have gone,
- * EINPROGRESS where some have and the next would block, or a stretch has: readers that keep up
- * must not keep it from seeing that time is up, a signal waits or the queue was closed. */
-static int
-mqc_send_batch(void *context, int may_sleep)
+/* Send as many as there is room for, and sleep for the first only. Returns MQC_DONE once all have
+ * gone. Returns MQC_PROGRESS when some have gone and the next would block, or when a stretch has
+ * gone: readers that keep up must not keep the call from seeing that time is up, that a signal
+ * waits or that the queue was closed. */
+static mqc_outcome
+mqc_send_batch(void *context, int may_sleep, int *os_errno)
 {
     mqc_outbox *outbox = context;
     size_t before = outbox->next;
 
     while (outbox->next < outbox->count) {
-        int error;
+        int sleeps = outbox->next == before ? may_sleep : MQC_MUST_RETURN;
+        mqc_outcome outcome;
         if (outbox->stretch > 0 && outbox->next - before == outbox->stretch) {
-            return EINPROGRESS;
+            return MQC_PROGRESS;
         }
-        error = outbox->send(outbox->context, &outbox->payloads[outbox->next],
-                             outbox->next == before ? may_sleep : MQC_MUST_RETURN);
-        if (error != 0) {
-            return error == EAGAIN && outbox->next > before ? EINPROGRESS : error;
+        outcome = outbox->send(outbox->context, &outbox->payloads[outbox->next], sleeps, os_errno);
+        if (outcome == MQC_WOULD_BLOCK && outbox->next > before) {
+            return MQC_PROGRESS;
+        }
+        if (outcome != MQC_DONE) {
+            return outcome;
         }
         outbox->next++;
     }
-    return 0;
+    return MQC_DONE;
 }
 
 static void
@@ -1711,9 +1749,10 @@ typedef struct {
 } mqc_slot;
 
 /* Messages that came in, one after the other in one piece of memory. receive() tries to receive
- * one, and returns E2BIG where the queue keeps a message that needs more room. */
+ * one, and fails with E2BIG where the queue keeps a message that needs more room. */
 typedef struct {
-    int (*receive)(void *context, mqc_slot *slot, size_t capacity, int may_sleep);
+    mqc_outcome (*receive)(void *context, mqc_slot *slot, size_t capacity, int may_sleep,
+                           int *os_errno);
     void *context;
     size_t capacity; /* the longest message to make room for */
     size_t most;     /* how many are wanted */
@@ -1764,30 +1803,43 @@ mqc_slot_length(const mqc_slot *slot)
     return (length + alignment - 1) / alignment * alignment;
 }
 
-/* Receive what is there, sleeping for the first at most. What ends a batch that holds a message
- * is seen by the next call. */
-static int
-mqc_receive_batch(void *context, int may_sleep)
+/* Receive one message into the inbox. */
+static mqc_outcome
+mqc_inbox_receive(mqc_inbox *inbox, int may_sleep, int *os_errno)
+{
+    mqc_slot *slot = mqc_inbox_reserve(inbox);
+    mqc_outcome outcome;
+
+    if (slot == NULL) {
+        return mqc_outcome_of(ENOMEM, os_errno);
+    }
+    outcome = inbox->receive(inbox->context, slot, inbox->capacity, may_sleep, os_errno);
+    if (outcome == MQC_DONE) {
+        inbox->used += mqc_slot_length(slot);
+        inbox->count++;
+    }
+    return outcome;
+}
+
+/* Receive what is there, and sleep for the first message only. If something else ends a batch that
+ * holds a message, the next call meets it. */
+static mqc_outcome
+mqc_receive_batch(void *context, int may_sleep, int *os_errno)
 {
     mqc_inbox *inbox = context;
 
     while (inbox->count < inbox->most) {
-        mqc_slot *slot = mqc_inbox_reserve(inbox);
         int sleeps = inbox->count == 0 ? may_sleep : MQC_MUST_RETURN;
-        int error =
-            slot == NULL ? ENOMEM : inbox->receive(inbox->context, slot, inbox->capacity, sleeps);
-        if (error == E2BIG && inbox->capacity < INT_MAX / 2) {
+        mqc_outcome outcome = mqc_inbox_receive(inbox, sleeps, os_errno);
+
+        if (outcome == MQC_FAILED && *os_errno == E2BIG && inbox->capacity < INT_MAX / 2) {
             inbox->capacity *= 2;
         }
-        else if (error != 0) {
-            return inbox->count > 0 ? 0 : error;
-        }
-        else {
-            inbox->used += mqc_slot_length(slot);
-            inbox->count++;
+        else if (outcome != MQC_DONE) {
+            return inbox->count > 0 ? MQC_DONE : outcome;
         }
     }
-    return 0;
+    return MQC_DONE;
 }
 
 /* What a batch becomes: the items, and what went wrong. */

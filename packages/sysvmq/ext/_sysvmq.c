@@ -242,8 +242,8 @@ typedef struct {
     size_t size;
 } outgoing;
 
-static inline Py_ALWAYS_INLINE int
-send_attempt(void *context, int may_sleep)
+static inline Py_ALWAYS_INLINE mqc_outcome
+send_attempt(void *context, int may_sleep, int *os_errno)
 {
     const outgoing *message = context;
     int error;
@@ -251,19 +251,19 @@ send_attempt(void *context, int may_sleep)
     if (may_sleep) { /* the kernel would let a message wait that is longer than the queue */
         error = never_fits(message->id, message->size);
         if (error != 0) {
-            return error;
+            return mqc_outcome_of(error, os_errno);
         }
     }
     if (msgsnd(message->id, message->buffer, message->size,
                MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT) == 0) {
-        return 0;
+        return MQC_DONE;
     }
     error = errno;
     if (error == EINVAL) {
         error = never_fits(message->id, message->size);
-        return error != 0 ? error : EIDRM;
+        error = error != 0 ? error : EIDRM;
     }
-    return error;
+    return mqc_outcome_of(error, os_errno);
 }
 
 typedef struct {
@@ -317,8 +317,8 @@ no_message(const incoming *message)
 }
 
 /* Always inlined, like send_attempt: a first try never sleeps, so that little of it is left. */
-static inline Py_ALWAYS_INLINE int
-receive_attempt(void *context, int may_sleep)
+static inline Py_ALWAYS_INLINE mqc_outcome
+receive_attempt(void *context, int may_sleep, int *os_errno)
 {
     incoming *message = context;
 
@@ -329,17 +329,17 @@ receive_attempt(void *context, int may_sleep)
             system_receive(message->id, message->buffer, message->capacity, message->type,
                            message->flags | (MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT));
         if (message->size >= 0) {
-            return 0;
+            return MQC_DONE;
         }
-        if (errno == ENOMSG) {
-            return EAGAIN;
+        error = errno;
+        if (error == EINVAL) {
+            error = no_message(message);
         }
-        if (errno != E2BIG) {
-            return errno == EINVAL ? no_message(message) : errno;
+        else if (error == E2BIG) {
+            error = grow(message);
         }
-        error = grow(message);
         if (error != 0) {
-            return error;
+            return mqc_outcome_of(error, os_errno);
         }
     }
 }
@@ -1106,11 +1106,11 @@ look_again(Queue *self, selection *wanted)
 {
     const char *operation = wanted->flags & MSG_COPY ? "peek" : "get";
     mqc_writers writers = {0};
-    int error = mqc_hold(&self->base.gate);
+    int error = mqc_use_begin(&self->base.gate);
 
     if (error == 0) {
         error = check_writers(self->id, &writers);
-        mqc_unhold(&self->base.gate);
+        mqc_use_end(&self->base.gate);
     }
     if (error == 0) {
         atomic_store(&self->unseen, 0);
@@ -1169,14 +1169,14 @@ get_message(Queue *self, int64_t patience, selection *wanted)
     return message;
 }
 
-static int
-send_one(void *context, const mqc_payload *payload, int may_sleep)
+static mqc_outcome
+send_one(void *context, const mqc_payload *payload, int may_sleep, int *os_errno)
 {
     outgoing *message = context;
 
     message->size = (size_t)payload->size;
     memcpy(message->buffer->text, payload->data, message->size);
-    return send_attempt(message, may_sleep);
+    return send_attempt(message, may_sleep, os_errno);
 }
 
 /* Send what is in the outbox, whose messages are copied into one buffer by turns. Returns what
@@ -1259,8 +1259,8 @@ count_the_rest(const batch *receiving)
     }
 }
 
-static int
-receive_one(void *context, mqc_slot *slot, size_t capacity, int may_sleep)
+static mqc_outcome
+receive_one(void *context, mqc_slot *slot, size_t capacity, int may_sleep, int *os_errno)
 {
     const batch *receiving = context;
     /* The slot is laid out as a message_buffer from its place on. */
@@ -1271,12 +1271,9 @@ receive_one(void *context, mqc_slot *slot, size_t capacity, int may_sleep)
     if (size >= 0) {
         slot->size = (size_t)size;
         count_the_rest(receiving);
-        return 0;
+        return MQC_DONE;
     }
-    if (errno == ENOMSG) {
-        return EAGAIN;
-    }
-    return removed_or(errno);
+    return mqc_outcome_of(removed_or(errno), os_errno);
 }
 
 static PyObject *
@@ -1692,20 +1689,17 @@ typedef struct {
 
 /* A message that is longer than the buffer stays queued, see E2BIG in msgrcv(2): so with no
  * buffer at all the call sleeps until there is a message, and leaves it to whoever wants it. */
-static int
-watch_attempt(void *context, int may_sleep)
+static mqc_outcome
+watch_attempt(void *context, int may_sleep, int *os_errno)
 {
     watching *watch = context;
     int flags = watch->flags | (MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT);
 
     watch->empty.type = 0;
     if (system_receive(watch->id, &watch->empty, 0, watch->type, flags) == 0 || errno == E2BIG) {
-        return 0;
+        return MQC_DONE;
     }
-    if (errno == ENOMSG) {
-        return EAGAIN;
-    }
-    return removed_or(errno);
+    return mqc_outcome_of(removed_or(errno), os_errno);
 }
 
 PyDoc_STRVAR(Queue_watch_doc,
@@ -1739,11 +1733,11 @@ Queue_watch(PyObject *op, PyObject *args)
 static int
 read_status(Queue *self, struct msqid_ds *status)
 {
-    int error = mqc_hold(&self->base.gate);
+    int error = mqc_use_begin(&self->base.gate);
 
     if (error == 0) {
         error = system_stat(self->id, status);
-        mqc_unhold(&self->base.gate);
+        mqc_use_end(&self->base.gate);
     }
     if (error != 0) {
         mqc_raise("get the attributes", error, (PyObject *)self, NULL);
@@ -1859,10 +1853,10 @@ Queue_set(PyObject *op, PyObject *args, PyObject *kwargs)
         read_change(max_bytes, "max_bytes", 1, LONG_MAX, "1 or more", &wanted.max_bytes) < 0) {
         return NULL;
     }
-    error = mqc_hold(&self->base.gate);
+    error = mqc_use_begin(&self->base.gate);
     if (error == 0) {
         error = system_set(self->id, &wanted);
-        mqc_unhold(&self->base.gate);
+        mqc_use_end(&self->base.gate);
     }
     if (error != 0) {
         raise_set(self, error, &wanted);
@@ -1924,11 +1918,11 @@ current_max_bytes(Queue *self)
 {
     struct msqid_ds status;
 
-    if (mqc_hold(&self->base.gate) == 0) {
+    if (mqc_use_begin(&self->base.gate) == 0) {
         if (system_stat(self->id, &status) == 0) {
             atomic_store(&self->max_bytes, capacity(&status));
         }
-        mqc_unhold(&self->base.gate);
+        mqc_use_end(&self->base.gate);
     }
     return atomic_load(&self->max_bytes);
 }

@@ -4,19 +4,17 @@
 
 #ifdef __linux__
 
-#include <errno.h>
-
-/* Look once more when the deadline has passed: while a process is stopped (SIGSTOP) nothing is
- * handed to it, and what came in time lies in the queue. */
-static int
-mqc_last_try(const mqc_wait *wait)
+/* Try once more after the deadline. While a process is stopped (SIGSTOP) it receives nothing, but
+ * a message that came in time is in the queue. */
+static mqc_outcome
+mqc_last_try(mqc_wait *wait)
 {
-    int error;
+    mqc_outcome outcome;
 
-    do { /* the timer's own signal may fall into this try */
-        error = wait->attempt(wait->context, MQC_MUST_RETURN);
-    } while (error == EINTR);
-    return error;
+    do { /* the timer's own signal may interrupt this try */
+        outcome = wait->attempt(wait->context, MQC_MUST_RETURN, &wait->os_errno);
+    } while (outcome == MQC_INTERRUPTED);
+    return outcome;
 }
 
 static int
@@ -25,44 +23,54 @@ mqc_is_overdue(const mqc_wait *wait)
     return wait->deadline != MQC_FOREVER && mqc_now() >= wait->deadline;
 }
 
-/* Sleep in the kernel's blocking call; the signal is let through and the timer is armed. */
-static int
-mqc_block(const mqc_wait *wait)
+/* Sleep in the kernel. The wake-up signal is not blocked any more, and the timer is armed. */
+static mqc_outcome
+mqc_block(mqc_wait *wait)
 {
-    int error;
+    mqc_outcome outcome;
 
     if (atomic_load(&wait->gate->closed)) {
-        return EBADF;
+        return MQC_CLOSED;
     }
     if (mqc_is_overdue(wait)) {
         return mqc_last_try(wait);
     }
-    error = wait->attempt(wait->context, MQC_MAY_SLEEP);
-    if (error == EINTR && mqc_is_overdue(wait)) {
+    outcome = wait->attempt(wait->context, MQC_MAY_SLEEP, &wait->os_errno);
+    if (outcome == MQC_INTERRUPTED && mqc_is_overdue(wait)) {
         return mqc_last_try(wait);
     }
-    return error;
+    return outcome;
 }
 
-static int
-mqc_block_with_timer(const mqc_wait *wait, mqc_thread *thread)
+static mqc_outcome
+mqc_fail(mqc_wait *wait, int error)
+{
+    wait->os_errno = error;
+    return MQC_FAILED;
+}
+
+static mqc_outcome
+mqc_block_with_timer(mqc_wait *wait, mqc_thread *thread)
 {
     int error = mqc_timer_arm(thread, wait->deadline);
+    mqc_outcome outcome;
 
-    if (error == 0) {
-        error = mqc_block(wait);
-        mqc_timer_set(thread, 0);
+    if (error != 0) {
+        return mqc_fail(wait, error);
     }
-    return error;
+    outcome = mqc_block(wait);
+    mqc_timer_disarm(thread);
+    return outcome;
 }
 
-int
+mqc_outcome
 mqc_sleep_linux(mqc_wait *wait, mqc_thread *thread)
 {
+    mqc_outcome outcome;
     sigset_t before;
     int error = 0;
 
-    /* Without a deadline only close() sends the signal, which makes sure of it itself. */
+    /* Without a deadline only close() sends the signal, and claims it again if need be. */
     if (wait->deadline != MQC_FOREVER || !mqc_signal_is_claimed()) {
         error = mqc_claim_signal();
     }
@@ -70,11 +78,11 @@ mqc_sleep_linux(mqc_wait *wait, mqc_thread *thread)
         error = mqc_unblock_signal(&before);
     }
     if (error != 0) {
-        return error;
+        return mqc_fail(wait, error);
     }
-    error = wait->deadline == MQC_FOREVER ? mqc_block(wait) : mqc_block_with_timer(wait, thread);
+    outcome = wait->deadline == MQC_FOREVER ? mqc_block(wait) : mqc_block_with_timer(wait, thread);
     mqc_restore_signal(&before);
-    return error;
+    return outcome;
 }
 
 #endif /* __linux__ */

@@ -1,17 +1,17 @@
-/* The sleep of systems without the wake-up signal: tries with short naps between them. */
+/* The sleep that needs no signal: a loop of tries and short naps. Systems other than Linux use it,
+ * and builds with -DMQC_POLLS. */
 
 #include "wait_internal.h"
 
-#include <errno.h>
 #include <sys/select.h>
 
 #define MQC_SHORTEST_NAP_NS 50000
 #define MQC_LONGEST_NAP_NS (5 * MQC_MILLISECOND)
-#define MQC_SLICE_NS (20 * MQC_MILLISECOND) /* between two looks for signals while it sleeps */
+#define MQC_SLICE_NS (20 * MQC_MILLISECOND) /* how often the main thread looks for signals */
 
-/* Nap for a part of what was waited already, so that a short wait ends soon and a long one
- * costs little; at most until end. Signals in mask are held off (NULL: as they are). Returns 0,
- * or EINTR if one arrived or had been held off before. */
+/* Nap for an eighth of the time that the call has waited, so that a short wait ends soon and a
+ * long one costs little. The nap ends at `end` at the latest. During it the thread blocks the
+ * signals in mask (NULL: no change). Returns 0 if a signal interrupted the nap, and 1 if none did. */
 static int
 mqc_nap(int64_t waited, int64_t end, const sigset_t *mask)
 {
@@ -21,52 +21,55 @@ mqc_nap(int64_t waited, int64_t end, const sigset_t *mask)
 
     nap = nap < MQC_SHORTEST_NAP_NS ? MQC_SHORTEST_NAP_NS : nap;
     nap = nap > MQC_LONGEST_NAP_NS ? MQC_LONGEST_NAP_NS : nap;
-    pause.tv_nsec = (long)(nap < left ? nap : left);
-    return left > 0 && pselect(0, NULL, NULL, NULL, &pause, mask) < 0 ? errno : 0;
+    nap = nap < left ? nap : left;
+    if (nap <= 0) {
+        return 1;
+    }
+    pause.tv_nsec = (long)nap;
+    return pselect(0, NULL, NULL, NULL, &pause, mask) >= 0;
 }
 
-/* The loop of tries and naps. Where mask is given, it ends by MQC_LOOK after a slice of time. */
-static int
-mqc_doze(const mqc_wait *wait, const sigset_t *mask)
+/* Try and nap by turns. Only the main thread has a mask for its naps, and is told MQC_LOOK. */
+static mqc_outcome
+mqc_doze(mqc_wait *wait, const sigset_t *mask)
 {
     int64_t started = mqc_now();
 
     for (;;) {
         int64_t now = mqc_now();
-        int error;
+        mqc_outcome outcome;
 
         if (atomic_load(&wait->gate->closed)) {
-            return EBADF;
+            return MQC_CLOSED;
         }
-        error = wait->attempt(wait->context, MQC_MUST_POLL);
-        if (error != EAGAIN || now >= wait->deadline) {
-            return error;
+        outcome = wait->attempt(wait->context, MQC_MUST_POLL, &wait->os_errno);
+        if (outcome != MQC_WOULD_BLOCK || now >= wait->deadline) {
+            return outcome;
         }
         if (mask != NULL && now - started >= MQC_SLICE_NS) {
             return MQC_LOOK;
         }
-        error = mqc_nap(now - wait->asleep_since, wait->deadline, mask);
-        if (error != 0) {
-            return error;
+        if (!mqc_nap(now - wait->asleep_since, wait->deadline, mask)) {
+            return MQC_INTERRUPTED;
         }
     }
 }
 
-/* The main thread holds signals off but in its naps, so that one between two naps ends the next.
- * Another thread may take it nevertheless: so the main thread returns MQC_LOOK now and then to run
- * its handler, and comes again. */
-int
+/* The main thread blocks all signals except in its naps: a signal that comes between two naps
+ * interrupts the next one. But another thread may receive the signal. So the main thread returns
+ * MQC_LOOK now and then, runs the handlers and calls again. */
+mqc_outcome
 mqc_sleep_poll(mqc_wait *wait, mqc_thread *thread)
 {
     sigset_t all, before;
-    int error;
+    mqc_outcome outcome;
 
     if (!thread->is_main) {
         return mqc_doze(wait, NULL);
     }
     sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    error = mqc_doze(wait, &before);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error;
+    mqc_sigmask(SIG_BLOCK, &all, &before);
+    outcome = mqc_doze(wait, &before);
+    mqc_sigmask(SIG_SETMASK, &before, NULL);
+    return outcome;
 }
