@@ -30,8 +30,8 @@
 
 #include "attempt.h"
 
-/* Hidden symbols are called directly. -fvisibility=hidden alone would not say so here: it is
- * about definitions only. */
+/* Calls of hidden functions need no table of the linker's. The flag -fvisibility=hidden is about
+ * definitions only, so the declarations say it, too. */
 #pragma GCC visibility push(hidden)
 
 #define MQC_FOREVER INT64_MAX
