@@ -68,7 +68,8 @@ mqc_wait_begin(mqc_gate *gate, mqc_waiter *waiter, mqc_tid_t tid)
     return outcome;
 }
 
-/* Leave the gate. Call it before the GIL is taken again. */
+/* Leave the gate. Call it before the GIL is taken again: at the end of the interpreter a daemon
+ * thread never gets the GIL, and close() would wait for it for ever. */
 void
 mqc_wait_end(mqc_gate *gate, mqc_waiter *waiter)
 {
