@@ -13,28 +13,32 @@ mqc_is_large_batch(size_t count, size_t longest)
     return count > MQC_SMALL_BATCH || longest > MQC_SCRATCH;
 }
 
-/* Send as many as there is room for, sleeping for the first at most: 0 once all have gone,
- * EINPROGRESS where some have and the next would block, or a stretch has: readers that keep up
- * must not keep it from seeing that time is up, a signal waits or the queue was closed. */
-int
-mqc_send_batch(void *context, int may_sleep)
+/* Send as many as there is room for, and sleep for the first only. Returns MQC_DONE once all have
+ * gone. Returns MQC_PROGRESS when some have gone and the next would block, or when a stretch has
+ * gone: readers that keep up must not keep the call from seeing that time is up, that a signal
+ * waits or that the queue was closed. */
+mqc_outcome
+mqc_send_batch(void *context, int may_sleep, int *os_errno)
 {
     mqc_outbox *outbox = context;
     size_t before = outbox->next;
 
     while (outbox->next < outbox->count) {
-        int error;
+        int sleeps = outbox->next == before ? may_sleep : MQC_MUST_RETURN;
+        mqc_outcome outcome;
         if (outbox->stretch > 0 && outbox->next - before == outbox->stretch) {
-            return EINPROGRESS;
+            return MQC_PROGRESS;
         }
-        error = outbox->send(outbox->context, &outbox->payloads[outbox->next],
-                             may_sleep && outbox->next == before);
-        if (error != 0) {
-            return error == EAGAIN && outbox->next > before ? EINPROGRESS : error;
+        outcome = outbox->send(outbox->context, &outbox->payloads[outbox->next], sleeps, os_errno);
+        if (outcome == MQC_WOULD_BLOCK && outbox->next > before) {
+            return MQC_PROGRESS;
+        }
+        if (outcome != MQC_DONE) {
+            return outcome;
         }
         outbox->next++;
     }
-    return 0;
+    return MQC_DONE;
 }
 
 void
@@ -167,30 +171,43 @@ mqc_slot_length(const mqc_slot *slot)
     return (length + alignment - 1) / alignment * alignment;
 }
 
-/* Receive what is there, sleeping for the first at most. What ends a batch that holds a message
- * is seen by the next call. */
-int
-mqc_receive_batch(void *context, int may_sleep)
+/* Receive one message into the inbox. */
+static mqc_outcome
+mqc_inbox_receive(mqc_inbox *inbox, int may_sleep, int *os_errno)
+{
+    mqc_slot *slot = mqc_inbox_reserve(inbox);
+    mqc_outcome outcome;
+
+    if (slot == NULL) {
+        return mqc_outcome_of(ENOMEM, os_errno);
+    }
+    outcome = inbox->receive(inbox->context, slot, inbox->capacity, may_sleep, os_errno);
+    if (outcome == MQC_DONE) {
+        inbox->used += mqc_slot_length(slot);
+        inbox->count++;
+    }
+    return outcome;
+}
+
+/* Receive what is there, and sleep for the first message only. If something else ends a batch that
+ * holds a message, the next call meets it. */
+mqc_outcome
+mqc_receive_batch(void *context, int may_sleep, int *os_errno)
 {
     mqc_inbox *inbox = context;
 
     while (inbox->count < inbox->most) {
-        mqc_slot *slot = mqc_inbox_reserve(inbox);
-        int error = slot == NULL ? ENOMEM
-                                 : inbox->receive(inbox->context, slot, inbox->capacity,
-                                                  may_sleep && inbox->count == 0);
-        if (error == E2BIG && inbox->capacity < INT_MAX / 2) {
+        int sleeps = inbox->count == 0 ? may_sleep : MQC_MUST_RETURN;
+        mqc_outcome outcome = mqc_inbox_receive(inbox, sleeps, os_errno);
+
+        if (outcome == MQC_FAILED && *os_errno == E2BIG && inbox->capacity < INT_MAX / 2) {
             inbox->capacity *= 2;
         }
-        else if (error != 0) {
-            return inbox->count > 0 ? 0 : error;
-        }
-        else {
-            inbox->used += mqc_slot_length(slot);
-            inbox->count++;
+        else if (outcome != MQC_DONE) {
+            return inbox->count > 0 ? MQC_DONE : outcome;
         }
     }
-    return 0;
+    return MQC_DONE;
 }
 
 /* Append to a list, which is made if there is none; -1 with an exception. */

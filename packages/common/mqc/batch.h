@@ -10,7 +10,7 @@
 
 /* Messages on their way out. send() tries to send one of them. */
 typedef struct {
-    int (*send)(void *context, const mqc_payload *payload, int may_sleep);
+    mqc_outcome (*send)(void *context, const mqc_payload *payload, int may_sleep, int *os_errno);
     void *context;
     mqc_payload *payloads;
     size_t count, encoded;
@@ -26,9 +26,10 @@ typedef struct {
 } mqc_slot;
 
 /* Messages that came in, one after the other in one piece of memory. receive() tries to receive
- * one, and returns E2BIG where the queue keeps a message that needs more room. */
+ * one, and fails with E2BIG where the queue keeps a message that needs more room. */
 typedef struct {
-    int (*receive)(void *context, mqc_slot *slot, size_t capacity, int may_sleep);
+    mqc_outcome (*receive)(void *context, mqc_slot *slot, size_t capacity, int may_sleep,
+                           int *os_errno);
     void *context;
     size_t capacity; /* the longest message to make room for */
     size_t most;     /* how many are wanted */
@@ -46,14 +47,14 @@ typedef struct {
 } mqc_decoded;
 
 int mqc_is_large_batch(size_t count, size_t longest);
-int mqc_send_batch(void *context, int may_sleep);
+mqc_outcome mqc_send_batch(void *context, int may_sleep, int *os_errno);
 void mqc_outbox_clear(mqc_outbox *outbox);
 int mqc_outbox_fill(const mqc_state *state, const mqc_serializer *serializer, PyObject *items,
                     PyObject *protocol, mqc_outbox *outbox);
 size_t mqc_outbox_longest(const mqc_outbox *outbox);
 PyObject *mqc_outbox_result(const mqc_state *state, PyObject *queue, const mqc_outbox *outbox,
                             int error);
-int mqc_receive_batch(void *context, int may_sleep);
+mqc_outcome mqc_receive_batch(void *context, int may_sleep, int *os_errno);
 PyObject *mqc_inbox_decode(const mqc_state *state, const mqc_serializer *serializer,
                            PyObject *queue, mqc_inbox *inbox, const char *place);
 

@@ -77,11 +77,11 @@ mqc_gate_unclaim(mqc_gate *gate)
 int
 mqc_close_gate(mqc_gate *gate)
 {
-    if (!mqc_shut(gate)) {
+    if (!mqc_gate_shut(gate)) {
         return 0;
     }
     Py_BEGIN_ALLOW_THREADS
-    mqc_drain(gate);
+    mqc_gate_drain(gate);
     Py_END_ALLOW_THREADS
     return 1;
 }

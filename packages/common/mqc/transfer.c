@@ -11,146 +11,151 @@
 /* One step of the wait, inside the gate and without the GIL. The main thread returns to Python
  * between steps, as a handler whose signal arrived during a spin must not wait for the message;
  * the others go from spin to sleep in one. */
-static int
-mqc_step_once(const mqc_transfer *transfer, mqc_progress *progress, mqc_thread *thread)
+static mqc_outcome
+mqc_step_once(mqc_wait *wait, mqc_progress *progress, mqc_thread *thread)
 {
-    mqc_spin *spin = &transfer->gate->spin[transfer->direction];
     int64_t spin_end = progress->spin_end;
-    int error = EAGAIN;
+    mqc_outcome outcome = MQC_WOULD_BLOCK;
 
     if (progress->step == MQC_TRY) {
-        return transfer->attempt(transfer->context, 0);
+        return wait->attempt(wait->context, MQC_MUST_RETURN, &wait->os_errno);
     }
     if (progress->step == MQC_SPIN && spin_end > 0) {
         int64_t look = mqc_now() + MQC_LOOK_NS;
         int64_t slice_end = thread->is_main && look < spin_end ? look : spin_end;
-        error = mqc_spin_on(transfer->gate, spin, transfer->attempt, transfer->context, slice_end,
-                            spin_end);
+        outcome = mqc_spin_on(wait, slice_end, spin_end);
     }
-    if (error == EAGAIN && (progress->step >= MQC_SLEEP || !thread->is_main)) {
-        thread->sleeps_on = progress->step == MQC_SLEEP_ON;
+    if (outcome == MQC_WOULD_BLOCK && (progress->step == MQC_SLEEP || !thread->is_main)) {
         progress->step = MQC_SLEEP;
-        error = mqc_sleep_until(transfer->gate, spin, transfer->attempt, transfer->context,
-                                progress->deadline, thread);
+        outcome = mqc_sleep(wait, thread);
     }
-    return error;
+    return outcome;
 }
 
 /* A batch that made progress begins its wait anew, with a spin, and without the GIL in between:
  * but the main thread looks for signals every millisecond. */
-static int
-mqc_step(const mqc_transfer *transfer, mqc_progress *progress, mqc_thread *thread)
+static mqc_outcome
+mqc_step(mqc_wait *wait, mqc_progress *progress, mqc_thread *thread)
 {
-    mqc_spin *spin = &transfer->gate->spin[transfer->direction];
     int64_t look = 0;
 
     for (;;) {
-        int error = mqc_step_once(transfer, progress, thread);
+        mqc_outcome outcome = mqc_step_once(wait, progress, thread);
         int64_t now;
-        if (error != EINPROGRESS) {
-            return error;
+        if (outcome != MQC_PROGRESS) {
+            return outcome;
         }
         now = mqc_now();
-        if (atomic_load(&transfer->gate->closed)) {
-            return EBADF;
+        if (atomic_load(&wait->gate->closed)) {
+            return MQC_CLOSED;
         }
-        if (now >= progress->deadline) {
-            return EAGAIN;
+        if (now >= wait->deadline) {
+            return MQC_WOULD_BLOCK;
         }
         if (look == 0) {
             look = now + MQC_MILLISECOND;
         }
         else if (thread->is_main && now >= look) {
-            return EINPROGRESS;
+            return MQC_PROGRESS;
         }
         progress->step = MQC_SPIN;
-        progress->spin_end = mqc_spin_end(transfer->gate, spin, progress->deadline);
+        progress->spin_end = mqc_spin_end(wait->gate, wait->spin, wait->deadline);
     }
 }
 
-static int
-mqc_step_inside(const mqc_state *state, const mqc_transfer *transfer, mqc_progress *progress)
+static mqc_outcome
+mqc_step_inside(const mqc_state *state, mqc_wait *wait, mqc_progress *progress)
 {
     PyObject *record = mqc_this_thread(state);
     mqc_thread *thread;
     mqc_waiter waiter;
-    int error;
+    mqc_outcome outcome;
 
     if (record == NULL) {
-        return -1;
+        return MQC_RAISED;
     }
     thread = PyCapsule_GetPointer(record, NULL);
     if (!mqc_signal_is_claimed()) { /* under a GIL getenv(3) is safe from os.environ */
         mqc_want_signal(mqc_environment_number(mqc_family.signal_variable));
     }
-    error = mqc_enter(transfer->gate, &waiter, thread->tid);
-    if (error == 0) {
+    outcome = mqc_wait_begin(wait->gate, &waiter, thread->tid);
+    if (outcome == MQC_DONE) {
         Py_BEGIN_ALLOW_THREADS
-        error = mqc_step(transfer, progress, thread);
-        if (error == EINTR && atomic_load(&transfer->gate->closed)) {
-            error = EBADF; /* that was close(), not a signal of the program's own */
+        outcome = mqc_step(wait, progress, thread);
+        if (outcome == MQC_INTERRUPTED && atomic_load(&wait->gate->closed)) {
+            outcome = MQC_CLOSED; /* close() sent the signal, not the program */
         }
-        mqc_leave(transfer->gate, &waiter);
+        mqc_wait_end(wait->gate, &waiter);
         Py_END_ALLOW_THREADS
     }
     /* A daemon thread that outlives the interpreter ends above and keeps its record. */
     Py_DECREF(record);
-    return error;
+    return outcome;
 }
 
-/* Run the handlers of signals that arrived. Returns 0 to go on, EINTR to stop, -1 when a
- * handler raised. Only the main thread runs handlers, so only there is a call interrupted. */
-static int
-mqc_handle_signals(const mqc_transfer *transfer)
+/* Run the handlers of signals that arrived. Returns MQC_DONE to go on, MQC_INTERRUPTED to stop, or
+ * MQC_RAISED. Only the main thread runs handlers, so calls are interrupted only there. */
+static mqc_outcome
+mqc_handle_signals(const mqc_transfer *transfer, mqc_outcome outcome)
 {
     if (PyErr_CheckSignals() < 0) {
-        return -1;
+        return MQC_RAISED;
     }
-    return transfer->on_signal_raises && transfer->patience != 0 && mqc_in_main_thread() ? EINTR
-                                                                                         : 0;
+    if (outcome == MQC_INTERRUPTED && transfer->on_signal_raises && transfer->patience != 0 &&
+        mqc_in_main_thread()) {
+        return MQC_INTERRUPTED;
+    }
+    return MQC_DONE;
 }
 
-/* Go on after a first try that returned error (EAGAIN, EINTR or EINPROGRESS), or after none (0). */
-int
-mqc_move_slowly(const mqc_state *state, const mqc_transfer *transfer, int error)
+/* Choose the next step after one that did not end the wait. */
+static void
+mqc_choose_step(const mqc_transfer *transfer, mqc_progress *progress, mqc_outcome outcome)
 {
-    mqc_spin *spin = &transfer->gate->spin[transfer->direction];
-    mqc_progress progress = {
-        .step = MQC_TRY,
-        .deadline =
-            transfer->patience == MQC_FOREVER ? MQC_FOREVER : mqc_deadline(transfer->patience),
-    };
+    const mqc_wait *wait = &transfer->wait;
 
-    if (transfer->patience != 0) {
-        progress.spin_end = mqc_spin_end(transfer->gate, spin, progress.deadline);
+    if (outcome == MQC_PROGRESS) {
+        progress->spin_end = mqc_spin_end(wait->gate, wait->spin, wait->deadline);
     }
-    for (;;) {
-        if (error == EINTR) {
-            int stop = mqc_handle_signals(transfer);
-            if (stop != 0) {
+    if (outcome != MQC_LOOK && transfer->patience != 0) {
+        progress->step = mqc_now() < progress->spin_end ? MQC_SPIN : MQC_SLEEP;
+    }
+}
+
+/* Whether a step that ended so does not end the wait. */
+static int
+mqc_goes_on(const mqc_transfer *transfer, const mqc_progress *progress, mqc_outcome outcome)
+{
+    if (outcome == MQC_WOULD_BLOCK) {
+        return transfer->patience != 0 && progress->step != MQC_SLEEP;
+    }
+    return outcome == MQC_PROGRESS || outcome == MQC_LOOK || outcome == MQC_INTERRUPTED;
+}
+
+/* Wait, after a first try that ended with outcome (MQC_WOULD_BLOCK, MQC_PROGRESS or
+ * MQC_INTERRUPTED), or after none (MQC_DONE). */
+mqc_outcome
+mqc_move_slowly(const mqc_state *state, mqc_transfer *transfer, mqc_outcome outcome)
+{
+    mqc_wait *wait = &transfer->wait;
+    mqc_progress progress = {.step = MQC_TRY};
+
+    wait->deadline =
+        transfer->patience == MQC_FOREVER ? MQC_FOREVER : mqc_deadline(transfer->patience);
+    if (transfer->patience != 0) {
+        progress.spin_end = mqc_spin_end(wait->gate, wait->spin, wait->deadline);
+    }
+    do {
+        if (outcome != MQC_DONE) {
+            mqc_outcome stop = mqc_handle_signals(transfer, outcome);
+            if (stop != MQC_DONE) {
                 return stop;
             }
+            mqc_choose_step(transfer, &progress, outcome);
         }
-        else if (error != 0 && PyErr_CheckSignals() < 0) {
-            return -1;
-        }
-        if (error == EINPROGRESS) {
-            progress.spin_end = mqc_spin_end(transfer->gate, spin, progress.deadline);
-        }
-        if (error == MQC_LOOK) {
-            progress.step = MQC_SLEEP_ON;
-        }
-        else if (error != 0 && transfer->patience != 0) {
-            progress.step = mqc_now() < progress.spin_end ? MQC_SPIN : MQC_SLEEP;
-        }
-        error = mqc_step_inside(state, transfer, &progress);
-        if (error == EAGAIN && (transfer->patience == 0 || progress.step == MQC_SLEEP)) {
-            return error;
-        }
-        if (error != EAGAIN && error != EINTR && error != EINPROGRESS && error != MQC_LOOK) {
-            return error;
-        }
-    }
+        outcome = mqc_step_inside(state, wait, &progress);
+    } while (mqc_goes_on(transfer, &progress, outcome));
+    return outcome;
 }
 
 /* Raise what a put of size bytes that returned error ended with. */

@@ -8,21 +8,17 @@
 
 /* One message to move, and how. */
 typedef struct {
-    mqc_gate *gate;
-    int direction; /* MQC_GET or MQC_PUT */
-    mqc_attempt attempt;
-    void *context;
+    mqc_wait wait;
     int64_t patience; /* nanoseconds, 0 or MQC_FOREVER */
     int on_signal_raises;
 } mqc_transfer;
 
-enum { MQC_TRY, MQC_SPIN, MQC_SLEEP, MQC_SLEEP_ON };
+enum { MQC_TRY, MQC_SPIN, MQC_SLEEP };
 
-/* Where a wait stands: its step, the one that was last where it stopped, and when its spin and
- * the whole of it end. */
+/* Where a wait stands: its step, the one that was last where it stopped, and when its spin ends. */
 typedef struct {
     int step;
-    int64_t spin_end, deadline;
+    int64_t spin_end;
 } mqc_progress;
 
 /* What a call does: an attempt with its context, and whether that alone is worth releasing the
@@ -33,8 +29,28 @@ typedef struct {
     int large;
 } mqc_work;
 
-int mqc_move_slowly(const mqc_state *state, const mqc_transfer *transfer, int error);
+mqc_outcome mqc_move_slowly(const mqc_state *state, mqc_transfer *transfer, mqc_outcome outcome);
 void mqc_raise_put(const mqc_state *state, PyObject *queue, int error, size_t size);
+
+/* The outcome of a whole call as mqc_move() returns it. */
+static inline int
+mqc_error_of(mqc_outcome outcome, int os_errno)
+{
+    switch (outcome) {
+    case MQC_DONE:
+        return 0;
+    case MQC_FAILED:
+        return os_errno;
+    case MQC_CLOSED:
+        return EBADF;
+    case MQC_INTERRUPTED:
+        return EINTR;
+    case MQC_RAISED:
+        return -1;
+    default:
+        return EAGAIN;
+    }
+}
 
 /* Move the message. Returns 0, EAGAIN when it was not to be had in time, another errno, or -1
  * with an exception set. The common case is one system call under the GIL: what a wait needs is
@@ -42,30 +58,32 @@ void mqc_raise_put(const mqc_state *state, PyObject *queue, int error, size_t si
 static inline Py_ALWAYS_INLINE int
 mqc_move(mqc_queue *queue, int direction, mqc_work work, int64_t patience, int on_signal_raises)
 {
-    int error = 0;
+    mqc_transfer transfer;
+    mqc_outcome outcome = MQC_DONE;
 
     if (!work.large) {
-        error = mqc_hold(&queue->gate);
+        int os_errno = 0;
+        int error = mqc_use_begin(&queue->gate);
         if (error != 0) {
             return error;
         }
-        error = work.attempt(work.context, 0);
-        mqc_unhold(&queue->gate);
-        if ((error != EAGAIN && error != EINTR && error != EINPROGRESS) ||
-            (error == EAGAIN && patience == 0)) {
-            return error;
+        outcome = work.attempt(work.context, MQC_MUST_RETURN, &os_errno);
+        mqc_use_end(&queue->gate);
+        if (outcome == MQC_DONE || outcome == MQC_FAILED ||
+            (outcome == MQC_WOULD_BLOCK && patience == 0)) {
+            return mqc_error_of(outcome, os_errno);
         }
     }
-    return mqc_move_slowly(queue->state,
-                           &(mqc_transfer){
-                               .gate = &queue->gate,
-                               .direction = direction,
-                               .attempt = work.attempt,
-                               .context = work.context,
-                               .patience = patience,
-                               .on_signal_raises = on_signal_raises,
-                           },
-                           error);
+    transfer = (mqc_transfer){
+        .wait.gate = &queue->gate,
+        .wait.spin = &queue->gate.spin[direction],
+        .wait.attempt = work.attempt,
+        .wait.context = work.context,
+        .patience = patience,
+        .on_signal_raises = on_signal_raises,
+    };
+    outcome = mqc_move_slowly(queue->state, &transfer, outcome);
+    return mqc_error_of(outcome, transfer.wait.os_errno);
 }
 
 /* Put what the work sends, and return what mqc_move returns. */

@@ -11,11 +11,11 @@
 static int
 read_attributes(Queue *self, struct mq_attr *attributes)
 {
-    int error = mqc_hold(&self->base.gate);
+    int error = mqc_use_begin(&self->base.gate);
 
     if (error == 0) {
         error = system_getattr(self->fd, attributes);
-        mqc_unhold(&self->base.gate);
+        mqc_use_end(&self->base.gate);
     }
     if (error != 0) {
         mqc_raise("get the attributes", error, (PyObject *)self, NULL);
@@ -157,11 +157,11 @@ Queue_stat(PyObject *op, PyObject *Py_UNUSED(ignored))
     Queue *self = (Queue *)op;
     PyObject *make, *arguments, *result = NULL;
     queue_look look;
-    int error = mqc_hold(&self->base.gate);
+    int error = mqc_use_begin(&self->base.gate);
 
     if (error == 0) {
         error = look_at(self->fd, &look);
-        mqc_unhold(&self->base.gate);
+        mqc_use_end(&self->base.gate);
     }
     if (error != 0) {
         mqc_raise("stat", error, op, NULL);

@@ -11,11 +11,11 @@
 static int
 set_notification(Queue *self, const struct sigevent *event)
 {
-    int error = mqc_hold(&self->base.gate);
+    int error = mqc_use_begin(&self->base.gate);
 
     if (error == 0) {
         error = system_notify(self->fd, event);
-        mqc_unhold(&self->base.gate);
+        mqc_use_end(&self->base.gate);
     }
     if (error != 0) {
         mqc_raise("notify", error, (PyObject *)self, NULL);

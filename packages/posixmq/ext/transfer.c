@@ -30,8 +30,8 @@ typedef struct {
     unsigned priority;
 } outgoing;
 
-static inline Py_ALWAYS_INLINE int
-send_attempt(void *context, int may_sleep)
+static inline Py_ALWAYS_INLINE mqc_outcome
+send_attempt(void *context, int may_sleep, int *os_errno)
 {
     const outgoing *message = context;
     const mq_timespec *timeout = MQC_SLEEPS(may_sleep) ? NULL : &LONG_PAST;
@@ -39,16 +39,11 @@ send_attempt(void *context, int may_sleep)
     for (;;) {
         if (syscall(MQC_SYS_mq_timedsend, message->fd, message->data, message->size,
                     message->priority, timeout) >= 0) {
-            return 0;
+            return MQC_DONE;
         }
-        if (errno == ETIMEDOUT) {
-            return EAGAIN;
-        }
-        if (errno != EAGAIN || !MQC_SLEEPS(may_sleep)) {
-            return errno;
-        }
-        if (sleep_on_descriptor(message->fd, POLLOUT) != 0) {
-            return errno;
+        if (errno != EAGAIN || !MQC_SLEEPS(may_sleep) ||
+            sleep_on_descriptor(message->fd, POLLOUT) != 0) {
+            return mqc_outcome_of(errno, os_errno);
         }
     }
 }
@@ -62,8 +57,8 @@ typedef struct {
 } incoming;
 
 /* Always inlined, like send_attempt: a first try never sleeps, so that little of it is left. */
-static inline Py_ALWAYS_INLINE int
-receive_attempt(void *context, int may_sleep)
+static inline Py_ALWAYS_INLINE mqc_outcome
+receive_attempt(void *context, int may_sleep, int *os_errno)
 {
     incoming *message = context;
     const mq_timespec *timeout = MQC_SLEEPS(may_sleep) ? NULL : &LONG_PAST;
@@ -72,16 +67,11 @@ receive_attempt(void *context, int may_sleep)
         message->size = syscall(MQC_SYS_mq_timedreceive, message->fd, message->buffer,
                                 message->capacity, &message->priority, timeout);
         if (message->size >= 0) {
-            return 0;
+            return MQC_DONE;
         }
-        if (errno == ETIMEDOUT) {
-            return EAGAIN;
-        }
-        if (errno != EAGAIN || !MQC_SLEEPS(may_sleep)) {
-            return errno;
-        }
-        if (sleep_on_descriptor(message->fd, POLLIN) != 0) {
-            return errno;
+        if (errno != EAGAIN || !MQC_SLEEPS(may_sleep) ||
+            sleep_on_descriptor(message->fd, POLLIN) != 0) {
+            return mqc_outcome_of(errno, os_errno);
         }
     }
 }
@@ -140,14 +130,14 @@ put_item(Queue *self, PyObject *item, int64_t patience, PyObject *priority, PyOb
     return NULL;
 }
 
-static int
-send_one(void *context, const mqc_payload *payload, int may_sleep)
+static mqc_outcome
+send_one(void *context, const mqc_payload *payload, int may_sleep, int *os_errno)
 {
     outgoing *message = context;
 
     message->data = payload->data;
     message->size = (size_t)payload->size;
-    return send_attempt(message, may_sleep);
+    return send_attempt(message, may_sleep, os_errno);
 }
 
 /* Send what is in the outbox. Returns what mqc_move returns. */
@@ -263,18 +253,18 @@ receive_item(Queue *self, int64_t patience)
     return message;
 }
 
-static int
-receive_one(void *context, mqc_slot *slot, size_t capacity, int may_sleep)
+static mqc_outcome
+receive_one(void *context, mqc_slot *slot, size_t capacity, int may_sleep, int *os_errno)
 {
     const Queue *self = context;
     incoming message = {.fd = self->fd, .buffer = slot->text, .capacity = capacity};
-    int error = receive_attempt(&message, may_sleep);
+    mqc_outcome outcome = receive_attempt(&message, may_sleep, os_errno);
 
-    if (error == 0) {
+    if (outcome == MQC_DONE) {
         slot->size = (size_t)message.size;
         slot->place = (long)message.priority;
     }
-    return error;
+    return outcome;
 }
 
 static PyObject *

@@ -10,11 +10,11 @@
 static int
 read_status(Queue *self, struct msqid_ds *status)
 {
-    int error = mqc_hold(&self->base.gate);
+    int error = mqc_use_begin(&self->base.gate);
 
     if (error == 0) {
         error = system_stat(self->id, status);
-        mqc_unhold(&self->base.gate);
+        mqc_use_end(&self->base.gate);
     }
     if (error != 0) {
         mqc_raise("get the attributes", error, (PyObject *)self, NULL);
@@ -96,10 +96,10 @@ Queue_set(PyObject *op, PyObject *args, PyObject *kwargs)
         read_change(max_bytes, "max_bytes", 1, LONG_MAX, "1 or more", &wanted.max_bytes) < 0) {
         return NULL;
     }
-    error = mqc_hold(&self->base.gate);
+    error = mqc_use_begin(&self->base.gate);
     if (error == 0) {
         error = system_set(self->id, &wanted);
-        mqc_unhold(&self->base.gate);
+        mqc_use_end(&self->base.gate);
     }
     if (error != 0) {
         raise_set(self, error, &wanted);
@@ -148,11 +148,11 @@ current_max_bytes(Queue *self)
 {
     struct msqid_ds status;
 
-    if (mqc_hold(&self->base.gate) == 0) {
+    if (mqc_use_begin(&self->base.gate) == 0) {
         if (system_stat(self->id, &status) == 0) {
             atomic_store(&self->max_bytes, capacity(&status));
         }
-        mqc_unhold(&self->base.gate);
+        mqc_use_end(&self->base.gate);
     }
     return atomic_load(&self->max_bytes);
 }

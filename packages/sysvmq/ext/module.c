@@ -483,11 +483,10 @@ sysvmq_exec(PyObject *module)
     if (mqc_state_init(&state->common) < 0) {
         return -1;
     }
-#ifdef MQC_POLLS /* for the tests, which look where a call waits */
-    if (PyModule_AddIntConstant(module, "_polls", 1) < 0) {
+    /* for the tests, which look where a call waits */
+    if (mqc_polls() && PyModule_AddIntConstant(module, "_polls", 1) < 0) {
         return -1;
     }
-#endif
     state->Queue = (PyTypeObject *)PyType_FromModuleAndSpec(module, &Queue_spec, NULL);
     if (state->Queue == NULL) {
         return -1;

@@ -14,8 +14,8 @@ typedef struct {
     size_t size;
 } outgoing;
 
-static inline Py_ALWAYS_INLINE int
-send_attempt(void *context, int may_sleep)
+static inline Py_ALWAYS_INLINE mqc_outcome
+send_attempt(void *context, int may_sleep, int *os_errno)
 {
     const outgoing *message = context;
     int error;
@@ -23,19 +23,19 @@ send_attempt(void *context, int may_sleep)
     if (may_sleep) { /* the kernel would let a message wait that is longer than the queue */
         error = never_fits(message->id, message->size);
         if (error != 0) {
-            return error;
+            return mqc_outcome_of(error, os_errno);
         }
     }
     if (msgsnd(message->id, message->buffer, message->size,
                MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT) == 0) {
-        return 0;
+        return MQC_DONE;
     }
     error = errno;
     if (error == EINVAL) {
         error = never_fits(message->id, message->size);
-        return error != 0 ? error : EIDRM;
+        error = error != 0 ? error : EIDRM;
     }
-    return error;
+    return mqc_outcome_of(error, os_errno);
 }
 
 typedef struct {
@@ -89,8 +89,8 @@ no_message(const incoming *message)
 }
 
 /* Always inlined, like send_attempt: a first try never sleeps, so that little of it is left. */
-static inline Py_ALWAYS_INLINE int
-receive_attempt(void *context, int may_sleep)
+static inline Py_ALWAYS_INLINE mqc_outcome
+receive_attempt(void *context, int may_sleep, int *os_errno)
 {
     incoming *message = context;
 
@@ -101,17 +101,17 @@ receive_attempt(void *context, int may_sleep)
             system_receive(message->id, message->buffer, message->capacity, message->type,
                            message->flags | (MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT));
         if (message->size >= 0) {
-            return 0;
+            return MQC_DONE;
         }
-        if (errno == ENOMSG) {
-            return EAGAIN;
+        error = errno;
+        if (error == EINVAL) {
+            error = no_message(message);
         }
-        if (errno != E2BIG) {
-            return errno == EINVAL ? no_message(message) : errno;
+        else if (error == E2BIG) {
+            error = grow(message);
         }
-        error = grow(message);
         if (error != 0) {
-            return error;
+            return mqc_outcome_of(error, os_errno);
         }
     }
 }
@@ -289,11 +289,11 @@ look_again(Queue *self, selection *wanted)
 {
     const char *operation = wanted->flags & MSG_COPY ? "peek" : "get";
     mqc_writers writers = {0};
-    int error = mqc_hold(&self->base.gate);
+    int error = mqc_use_begin(&self->base.gate);
 
     if (error == 0) {
         error = check_writers(self->id, &writers);
-        mqc_unhold(&self->base.gate);
+        mqc_use_end(&self->base.gate);
     }
     if (error == 0) {
         atomic_store(&self->unseen, 0);
@@ -352,14 +352,14 @@ get_message(Queue *self, int64_t patience, selection *wanted)
     return message;
 }
 
-static int
-send_one(void *context, const mqc_payload *payload, int may_sleep)
+static mqc_outcome
+send_one(void *context, const mqc_payload *payload, int may_sleep, int *os_errno)
 {
     outgoing *message = context;
 
     message->size = (size_t)payload->size;
     memcpy(message->buffer->text, payload->data, message->size);
-    return send_attempt(message, may_sleep);
+    return send_attempt(message, may_sleep, os_errno);
 }
 
 /* Send what is in the outbox, whose messages are copied into one buffer by turns. Returns what
@@ -442,8 +442,8 @@ count_the_rest(const batch *receiving)
     }
 }
 
-static int
-receive_one(void *context, mqc_slot *slot, size_t capacity, int may_sleep)
+static mqc_outcome
+receive_one(void *context, mqc_slot *slot, size_t capacity, int may_sleep, int *os_errno)
 {
     const batch *receiving = context;
     /* The slot is laid out as a message_buffer from its place on. */
@@ -454,12 +454,9 @@ receive_one(void *context, mqc_slot *slot, size_t capacity, int may_sleep)
     if (size >= 0) {
         slot->size = (size_t)size;
         count_the_rest(receiving);
-        return 0;
+        return MQC_DONE;
     }
-    if (errno == ENOMSG) {
-        return EAGAIN;
-    }
-    return removed_or(errno);
+    return mqc_outcome_of(removed_or(errno), os_errno);
 }
 
 static PyObject *

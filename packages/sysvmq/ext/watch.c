@@ -13,20 +13,17 @@ typedef struct {
 
 /* A message that is longer than the buffer stays queued, see E2BIG in msgrcv(2): so with no
  * buffer at all the call sleeps until there is a message, and leaves it to whoever wants it. */
-static int
-watch_attempt(void *context, int may_sleep)
+static mqc_outcome
+watch_attempt(void *context, int may_sleep, int *os_errno)
 {
     watching *watch = context;
     int flags = watch->flags | (MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT);
 
     watch->empty.type = 0;
     if (system_receive(watch->id, &watch->empty, 0, watch->type, flags) == 0 || errno == E2BIG) {
-        return 0;
+        return MQC_DONE;
     }
-    if (errno == ENOMSG) {
-        return EAGAIN;
-    }
-    return removed_or(errno);
+    return mqc_outcome_of(removed_or(errno), os_errno);
 }
 
 PyObject *

@@ -1,5 +1,5 @@
-/* The gate of a queue: who is inside, who may still enter, and that all are out before the
- * descriptor goes. */
+/* The gate of a queue: which threads are inside, whether others may enter, and how close() gets
+ * all of them out before it gives up the descriptor. */
 
 #include "wait_internal.h"
 
@@ -38,7 +38,7 @@ mqc_gate_unregister(mqc_gate *gate)
     pthread_mutex_unlock(&mqc_lock);
 }
 
-/* Let callers in: everything that they use is in its place. */
+/* Open the gate. Set every field that callers use before this. */
 void
 mqc_gate_open(mqc_gate *gate)
 {
@@ -46,16 +46,16 @@ mqc_gate_open(mqc_gate *gate)
     atomic_store(&gate->closed, 0);
 }
 
-/* Enter before the GIL is released; EBADF once the gate is closed. */
-int
-mqc_enter(mqc_gate *gate, mqc_waiter *waiter, mqc_tid_t tid)
+/* Enter the gate. Call it before the GIL is released. Returns MQC_DONE or MQC_CLOSED. */
+mqc_outcome
+mqc_wait_begin(mqc_gate *gate, mqc_waiter *waiter, mqc_tid_t tid)
 {
-    int error = EBADF;
+    mqc_outcome outcome = MQC_CLOSED;
 
     waiter->tid = tid;
     pthread_mutex_lock(&mqc_lock);
     if (!atomic_load(&gate->closed)) {
-        error = 0;
+        outcome = MQC_DONE;
         waiter->previous = NULL;
         waiter->next = gate->waiters;
         if (waiter->next != NULL) {
@@ -65,12 +65,13 @@ mqc_enter(mqc_gate *gate, mqc_waiter *waiter, mqc_tid_t tid)
         atomic_fetch_add(&gate->inside, 1);
     }
     pthread_mutex_unlock(&mqc_lock);
-    return error;
+    return outcome;
 }
 
-/* Leave before the GIL is taken: whoever closes the gate may wait for this with the GIL. */
+/* Leave the gate. Call it before the GIL is taken again: at the end of the interpreter a daemon
+ * thread never gets the GIL, and close() would wait for it for ever. */
 void
-mqc_leave(mqc_gate *gate, mqc_waiter *waiter)
+mqc_wait_end(mqc_gate *gate, mqc_waiter *waiter)
 {
     pthread_mutex_lock(&mqc_lock);
     if (waiter->previous != NULL) {
@@ -86,9 +87,9 @@ mqc_leave(mqc_gate *gate, mqc_waiter *waiter)
     pthread_mutex_unlock(&mqc_lock);
 }
 
-/* Let nobody enter any more. Returns 0 if the gate was closed before. */
+/* Close the gate for newcomers. Returns 0 if it was closed before. */
 int
-mqc_shut(mqc_gate *gate)
+mqc_gate_shut(mqc_gate *gate)
 {
     int was_closed;
 
@@ -98,9 +99,9 @@ mqc_shut(mqc_gate *gate)
     return !was_closed;
 }
 
-/* Wake everybody inside a shut gate until all have left. Call it without the GIL. */
+/* Wake the threads inside a shut gate until all have left. Call it without the GIL. */
 void
-mqc_drain(mqc_gate *gate)
+mqc_gate_drain(mqc_gate *gate)
 {
     const struct timespec pause = {.tv_nsec = MQC_MILLISECOND};
 
@@ -113,6 +114,7 @@ mqc_drain(mqc_gate *gate)
     }
 }
 
+/* In the child of a fork, no thread is inside any gate. The caller holds the lock. */
 void
 mqc_gates_empty(void)
 {

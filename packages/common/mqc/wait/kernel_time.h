@@ -1,5 +1,5 @@
-/* Linux's system calls with 64-bit times, by the kernel's own layout: so a 32-bit build outlives
- * 2038, and no version of libc matters. */
+/* Linux's system calls with 64-bit times, in the kernel's own layout. So a 32-bit build works
+ * beyond 2038, and does not depend on the version of libc. */
 
 #ifndef MQC_KERNEL_TIME_H
 #define MQC_KERNEL_TIME_H
@@ -15,8 +15,8 @@ struct mqc_timespec {
     int64_t nanoseconds;
 };
 
-/* 32-bit systems have calls of their own for it since Linux 5.1, everywhere by these numbers,
- * which older headers lack. */
+/* 32-bit systems have separate calls for it since Linux 5.1. Their numbers are the same on all
+ * machines, and older headers lack them. */
 #if LONG_MAX == 2147483647 && !defined(__x86_64__)
 #define MQC_SYS_timer_settime 409
 #define MQC_SYS_mq_timedsend 418

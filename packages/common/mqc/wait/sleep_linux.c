@@ -2,79 +2,87 @@
 
 #include "wait_internal.h"
 
-#ifndef MQC_POLLS
+#ifdef __linux__
 
-#include <errno.h>
-
-/* Look once more when the deadline has passed: while a process is stopped (SIGSTOP) nothing is
- * handed to it, and what came in time lies in the queue. */
-static int
-mqc_last_try(mqc_attempt attempt, void *context)
+/* Try once more after the deadline. While a process is stopped (SIGSTOP) it receives nothing, but
+ * a message that came in time is in the queue. */
+static mqc_outcome
+mqc_last_try(mqc_wait *wait)
 {
-    int error;
+    mqc_outcome outcome;
 
-    do { /* the timer's own signal may fall into this try */
-        error = attempt(context, 0);
-    } while (error == EINTR);
-    return error;
+    do { /* the timer's own signal may interrupt this try */
+        outcome = wait->attempt(wait->context, MQC_MUST_RETURN, &wait->os_errno);
+    } while (outcome == MQC_INTERRUPTED);
+    return outcome;
 }
 
 static int
-mqc_sleep(mqc_gate *gate, mqc_attempt attempt, void *context, int64_t deadline)
+mqc_is_overdue(const mqc_wait *wait)
 {
-    int error;
-
-    if (atomic_load(&gate->closed)) {
-        return EBADF;
-    }
-    if (deadline != MQC_FOREVER && mqc_now() >= deadline) {
-        return mqc_last_try(attempt, context);
-    }
-    error = attempt(context, 1);
-    if (error == EINTR && deadline != MQC_FOREVER && mqc_now() >= deadline) {
-        return mqc_last_try(attempt, context);
-    }
-    return error;
+    return wait->deadline != MQC_FOREVER && mqc_now() >= wait->deadline;
 }
 
-/* Sleep until the attempt succeeds, the deadline passes (EAGAIN), the gate is closed (EBADF),
- * or a signal of the program's own arrives (EINTR). */
-int
-mqc_sleep_until(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *context,
-                int64_t deadline, mqc_thread *thread)
+/* Sleep in the kernel. The wake-up signal is not blocked any more, and the timer is armed. */
+static mqc_outcome
+mqc_block(mqc_wait *wait)
 {
+    mqc_outcome outcome;
+
+    if (atomic_load(&wait->gate->closed)) {
+        return MQC_CLOSED;
+    }
+    if (mqc_is_overdue(wait)) {
+        return mqc_last_try(wait);
+    }
+    outcome = wait->attempt(wait->context, MQC_MAY_SLEEP, &wait->os_errno);
+    if (outcome == MQC_INTERRUPTED && mqc_is_overdue(wait)) {
+        return mqc_last_try(wait);
+    }
+    return outcome;
+}
+
+static mqc_outcome
+mqc_fail(mqc_wait *wait, int error)
+{
+    wait->os_errno = error;
+    return MQC_FAILED;
+}
+
+static mqc_outcome
+mqc_block_with_timer(mqc_wait *wait, mqc_thread *thread)
+{
+    int error = mqc_timer_arm(thread, wait->deadline);
+    mqc_outcome outcome;
+
+    if (error != 0) {
+        return mqc_fail(wait, error);
+    }
+    outcome = mqc_block(wait);
+    mqc_timer_disarm(thread);
+    return outcome;
+}
+
+mqc_outcome
+mqc_sleep_linux(mqc_wait *wait, mqc_thread *thread)
+{
+    mqc_outcome outcome;
     sigset_t before;
-    int64_t started = mqc_now();
-    int error;
+    int error = 0;
 
-    if (started >= deadline) {
-        return attempt(context, 0); /* what came while a handler ran came in time */
+    /* Without a deadline only close() sends the signal, and claims it again if need be. */
+    if (wait->deadline != MQC_FOREVER || !mqc_signal_is_claimed()) {
+        error = mqc_claim_signal();
     }
-    if (atomic_load(&gate->alone)) { /* the process may be given more CPUs */
-        mqc_count_cpus(gate);
-    }
-    /* Without a deadline only close() sends the signal, which makes sure of it itself. */
-    error = deadline == MQC_FOREVER && mqc_signal_is_claimed() ? 0 : mqc_claim_signal();
     if (error == 0) {
         error = mqc_unblock_signal(&before);
     }
     if (error != 0) {
-        return error;
+        return mqc_fail(wait, error);
     }
-    if (deadline != MQC_FOREVER) {
-        error = mqc_timer_arm(thread, deadline);
-    }
-    if (error == 0) {
-        error = mqc_sleep(gate, attempt, context, deadline);
-        if (deadline != MQC_FOREVER) {
-            mqc_timer_set(thread, 0);
-        }
-    }
+    outcome = wait->deadline == MQC_FOREVER ? mqc_block(wait) : mqc_block_with_timer(wait, thread);
     mqc_restore_signal(&before);
-    if (error == 0 || error == EINPROGRESS) {
-        mqc_spin_learn(gate, spin, mqc_now() - started);
-    }
-    return error;
+    return outcome;
 }
 
-#endif /* MQC_POLLS */
+#endif /* __linux__ */

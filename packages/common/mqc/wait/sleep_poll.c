@@ -1,20 +1,17 @@
-/* The sleep of other systems: tries with short naps between them. */
+/* The sleep that needs no signal: a loop of tries and short naps. Systems other than Linux use it,
+ * and builds with -DMQC_POLLS. */
 
 #include "wait_internal.h"
 
-#ifdef MQC_POLLS
-
-#include <errno.h>
-#include <signal.h>
 #include <sys/select.h>
 
 #define MQC_SHORTEST_NAP_NS 50000
 #define MQC_LONGEST_NAP_NS (5 * MQC_MILLISECOND)
-#define MQC_SLICE_NS (20 * MQC_MILLISECOND) /* between two looks for signals while it sleeps */
+#define MQC_SLICE_NS (20 * MQC_MILLISECOND) /* how often the main thread looks for signals */
 
-/* Nap for a part of what was waited already, so that a short wait ends soon and a long one
- * costs little; at most until end. Signals in mask are held off (NULL: as they are). Returns 0,
- * or EINTR if one arrived or had been held off before. */
+/* Nap for an eighth of the time that the call has waited, so that a short wait ends soon and a
+ * long one costs little. The nap ends at `end` at the latest. During it the thread blocks the
+ * signals in mask (NULL: no change). Returns 0 if a signal interrupted the nap, and 1 if none did. */
 static int
 mqc_nap(int64_t waited, int64_t end, const sigset_t *mask)
 {
@@ -24,63 +21,55 @@ mqc_nap(int64_t waited, int64_t end, const sigset_t *mask)
 
     nap = nap < MQC_SHORTEST_NAP_NS ? MQC_SHORTEST_NAP_NS : nap;
     nap = nap > MQC_LONGEST_NAP_NS ? MQC_LONGEST_NAP_NS : nap;
-    pause.tv_nsec = (long)(nap < left ? nap : left);
-    return left > 0 && pselect(0, NULL, NULL, NULL, &pause, mask) < 0 ? errno : 0;
+    nap = nap < left ? nap : left;
+    if (nap <= 0) {
+        return 1;
+    }
+    pause.tv_nsec = (long)nap;
+    return pselect(0, NULL, NULL, NULL, &pause, mask) >= 0;
 }
 
-/* The loop of tries and naps, until look (MQC_LOOK) at the latest. */
-static int
-mqc_doze(mqc_gate *gate, mqc_attempt attempt, void *context, int64_t deadline,
-         const mqc_thread *thread, const sigset_t *mask)
+/* Try and nap by turns. Only the main thread has a mask for its naps, and is told MQC_LOOK. */
+static mqc_outcome
+mqc_doze(mqc_wait *wait, const sigset_t *mask)
 {
     int64_t started = mqc_now();
-    int64_t before = thread->sleeps_on ? 8 * MQC_LONGEST_NAP_NS : 0;
 
     for (;;) {
         int64_t now = mqc_now();
-        int error;
+        mqc_outcome outcome;
 
-        if (atomic_load(&gate->closed)) {
-            return EBADF;
+        if (atomic_load(&wait->gate->closed)) {
+            return MQC_CLOSED;
         }
-        error = attempt(context, 1);
-        if (error != EAGAIN || now >= deadline) {
-            return error;
+        outcome = wait->attempt(wait->context, MQC_MUST_POLL, &wait->os_errno);
+        if (outcome != MQC_WOULD_BLOCK || now >= wait->deadline) {
+            return outcome;
         }
-        if (thread->is_main && now - started >= MQC_SLICE_NS) {
+        if (mask != NULL && now - started >= MQC_SLICE_NS) {
             return MQC_LOOK;
         }
-        error = mqc_nap(before + now - started, deadline, mask);
-        if (error != 0) {
-            return error;
+        if (!mqc_nap(now - wait->asleep_since, wait->deadline, mask)) {
+            return MQC_INTERRUPTED;
         }
     }
 }
 
-/* Try until the attempt succeeds, the deadline passes (EAGAIN), the gate is closed (EBADF), or
- * a signal of the program's own arrives (EINTR). The main thread holds signals off but in its
- * naps, so that one between two naps ends the next. Another thread may take it nevertheless:
- * so the main thread returns MQC_LOOK now and then to run its handler, and comes again. */
-int
-mqc_sleep_until(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *context,
-                int64_t deadline, mqc_thread *thread)
+/* The main thread blocks all signals except in its naps: a signal that comes between two naps
+ * interrupts the next one. But another thread may receive the signal. So the main thread returns
+ * MQC_LOOK now and then, runs the handlers and calls again. */
+mqc_outcome
+mqc_sleep_poll(mqc_wait *wait, mqc_thread *thread)
 {
-    int64_t started = mqc_now();
     sigset_t all, before;
-    int error;
+    mqc_outcome outcome;
 
-    if (thread->is_main) {
-        sigfillset(&all);
-        pthread_sigmask(SIG_BLOCK, &all, &before);
+    if (!thread->is_main) {
+        return mqc_doze(wait, NULL);
     }
-    error = mqc_doze(gate, attempt, context, deadline, thread, thread->is_main ? &before : NULL);
-    if (thread->is_main) {
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-    }
-    if (error == 0 && !thread->sleeps_on) {
-        mqc_spin_learn(gate, spin, mqc_now() - started);
-    }
-    return error;
+    sigfillset(&all);
+    mqc_sigmask(SIG_BLOCK, &all, &before);
+    outcome = mqc_doze(wait, &before);
+    mqc_sigmask(SIG_SETMASK, &before, NULL);
+    return outcome;
 }
-
-#endif /* MQC_POLLS */

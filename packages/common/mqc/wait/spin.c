@@ -1,4 +1,5 @@
-/* The spin: tries in a row before a sleep, and what has been learnt about when they pay. */
+/* The spin before a sleep: try and yield by turns. Each direction of a queue learns when that pays,
+ * and spins less where it does not. */
 
 #include "wait_internal.h"
 
@@ -7,66 +8,46 @@
 #include <unistd.h>
 
 #define MQC_MOST_MISSES 10
-#define MQC_RARE_NS 10000000 /* between messages that no spin waits for */
+#define MQC_RARE_NS 10000000 /* messages that come less often are never worth a spin */
 
-/* Programs that wait for the same queue yield again sooner; one that computes does not. */
+/* A program that waits for the same queue gives the CPU back sooner, one that computes does not. */
 #define MQC_LONG_YIELD_NS MQC_MILLISECOND
-#define MQC_STRIKE 64 /* weighs as much as so many short yields that brought a message */
+#define MQC_STRIKE 64 /* a strike weighs as much as this many short yields that brought a message */
 #define MQC_MOST_STRIKES (2 * MQC_STRIKE)
 #define MQC_BAR_US 80000
+
+/* ***** the machine ***** */
+
+#ifdef __linux__
 
 static int
 mqc_has_one_cpu(void)
 {
-#ifdef __linux__
     cpu_set_t cpus;
 
-    /* It fails where the mask is too small for the machine, which then has CPUs enough. */
+    /* This fails on a machine with more CPUs than the mask has bits. */
     return sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) < 2;
-#else
-    return sysconf(_SC_NPROCESSORS_ONLN) == 1;
-#endif
 }
 
-/* Processes may be given more CPUs, or have some taken away. */
+#else
+
+static int
+mqc_has_one_cpu(void)
+{
+    return sysconf(_SC_NPROCESSORS_ONLN) == 1;
+}
+
+#endif /* __linux__ */
+
+/* Count the CPUs again: a process may be given more of them, or fewer. */
 void
 mqc_count_cpus(mqc_gate *gate)
 {
-    atomic_store(&gate->alone, mqc_has_one_cpu());
+    atomic_store(&gate->single_cpu, mqc_has_one_cpu());
 }
 
-static void
-mqc_spin_missed(mqc_gate *gate, mqc_spin *spin)
-{
-    unsigned misses = atomic_load(&spin->misses);
-
-    if (misses < MQC_MOST_MISSES) {
-        atomic_store(&spin->misses, ++misses);
-    }
-    atomic_store(&spin->skip, (1u << misses) - 1);
-    mqc_count_cpus(gate);
-}
-
-/* Learn from a sleep that brought a message. After a short one, halve the waits that will not
- * spin: a spin would probably have caught the message. Where messages come so rarely that all
- * sleeps are long, and spins have missed, leave the spin out for as many waits as possible. */
-void
-mqc_spin_learn(mqc_gate *gate, mqc_spin *spin, int64_t slept)
-{
-    if (slept < 4 * gate->spin_ns) {
-        atomic_store(&spin->skip, atomic_load(&spin->skip) / 2);
-    }
-    if (slept < MQC_RARE_NS) {
-        atomic_store(&spin->long_sleeps, 0);
-    }
-    else if (atomic_fetch_add(&spin->long_sleeps, 1) >= 2 && atomic_load(&spin->misses) > 1) {
-        atomic_store(&spin->misses, MQC_MOST_MISSES);
-        atomic_store(&spin->skip, (1u << MQC_MOST_MISSES) - 1);
-    }
-}
-
-/* Whether more threads want to run than there are CPUs. It is the number before the slash in
- * /proc/loadavg, "0.42 0.36 0.31 3/211 4711"; where there is no such file, nobody knows. */
+/* Whether more threads want to run than there are CPUs. /proc/loadavg has their number before the
+ * slash: "0.42 0.36 0.31 3/211 4711". Where that file is missing, the answer is no. */
 static int
 mqc_is_overloaded(void)
 {
@@ -86,17 +67,51 @@ mqc_is_overloaded(void)
     return runnable > sysconf(_SC_NPROCESSORS_ONLN);
 }
 
+/* ***** misses: no message came during the spin ***** */
+
+static void
+mqc_spin_missed(mqc_gate *gate, mqc_spin *spin)
+{
+    unsigned misses = atomic_load(&spin->misses);
+
+    if (misses < MQC_MOST_MISSES) {
+        atomic_store(&spin->misses, ++misses);
+    }
+    atomic_store(&spin->skip, (1u << misses) - 1);
+    mqc_count_cpus(gate);
+}
+
+/* Learn from a sleep that brought a message. If it was short, a spin would probably have caught
+ * the message: halve the waits that skip the spin. If several sleeps in a row were long and spins
+ * have missed, messages come too rarely: skip the spin as often as possible. */
+void
+mqc_spin_learn(mqc_gate *gate, mqc_spin *spin, int64_t slept)
+{
+    if (slept < 4 * gate->spin_ns) {
+        atomic_store(&spin->skip, atomic_load(&spin->skip) / 2);
+    }
+    if (slept < MQC_RARE_NS) {
+        atomic_store(&spin->long_sleeps, 0);
+    }
+    else if (atomic_fetch_add(&spin->long_sleeps, 1) >= 2 && atomic_load(&spin->misses) > 1) {
+        atomic_store(&spin->misses, MQC_MOST_MISSES);
+        atomic_store(&spin->skip, (1u << MQC_MOST_MISSES) - 1);
+    }
+}
+
+/* ***** strikes: other programs take the CPU ***** */
+
 static void
 mqc_spin_bar(mqc_spin *spin, int64_t now)
 {
     atomic_store(&spin->barred_until, (unsigned)(now / 1000) + MQC_BAR_US);
 }
 
-/* A yield may give the CPU to a program that computes, for a whole slice of the scheduler. That
- * shows by what a long yield brought. If a message has waited for this thread, a sleep in the
- * kernel would have been quicker. If there is none, other readers or writers of the queue were at
- * work, and nothing was lost. (The try after the yield counts as a part of it; where that takes
- * long, the message is so large that a spin saves nothing.) */
+/* Judge a yield. It may give the CPU to a program that computes, for a whole slice of the
+ * scheduler. What a long yield brought tells: if a message was there, it has waited for this
+ * thread, and a sleep in the kernel would have been quicker. If there was none, other readers or
+ * writers of the queue were at work, and nothing was lost. (The time of a yield includes the try
+ * after it. If that takes long, the message is so large that a spin saves nothing.) */
 static void
 mqc_spin_judge(mqc_spin *spin, int64_t now, int64_t yielded, int brought)
 {
@@ -115,8 +130,8 @@ mqc_spin_judge(mqc_spin *spin, int64_t now, int64_t yielded, int brought)
     atomic_store_explicit(&spin->strikes, strikes > 0 ? strikes : 0, memory_order_relaxed);
 }
 
-/* Whether there is no spin yet, as other programs take the CPU. When the time is up and there are
- * still too many of them, it begins anew: to try costs a slice of the scheduler. */
+/* Whether the spin is barred because other programs take the CPU. If the machine is still
+ * overloaded when the time is up, bar it again: to try it would cost a slice of the scheduler. */
 static int
 mqc_spin_is_barred(mqc_spin *spin, int64_t now)
 {
@@ -136,7 +151,7 @@ mqc_spin_is_barred(mqc_spin *spin, int64_t now)
     return 0;
 }
 
-/* Before the first spin. On a busy machine two losses shall end the spin, not three. */
+/* Before the first spin: on an overloaded machine two strikes bar the spin, elsewhere three. */
 static void
 mqc_spin_begin(mqc_spin *spin)
 {
@@ -146,14 +161,16 @@ mqc_spin_begin(mqc_spin *spin)
     }
 }
 
-/* When a spin that begins now shall end; 0 to go to sleep at once. */
+/* ***** the spin ***** */
+
+/* Return when a spin that begins now shall end, or 0 if the wait shall sleep at once. */
 int64_t
 mqc_spin_end(mqc_gate *gate, mqc_spin *spin, int64_t deadline)
 {
     unsigned skip = atomic_load_explicit(&spin->skip, memory_order_relaxed);
     int64_t now, end;
 
-    if (gate->spin_ns == 0 || atomic_load_explicit(&gate->alone, memory_order_relaxed)) {
+    if (gate->spin_ns == 0 || atomic_load_explicit(&gate->single_cpu, memory_order_relaxed)) {
         return 0;
     }
     if (skip > 0) {
@@ -169,33 +186,35 @@ mqc_spin_end(mqc_gate *gate, mqc_spin *spin, int64_t deadline)
     return end < deadline ? end : deadline;
 }
 
-/* Try until slice_end. The spin has missed when spin_end has passed, too. */
-int
-mqc_spin_on(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *context, int64_t slice_end,
-            int64_t spin_end)
+/* Spin until slice_end. The spin has missed if spin_end has passed then, too. Returns
+ * MQC_WOULD_BLOCK at the end, MQC_CLOSED, or what else the attempt returns. */
+mqc_outcome
+mqc_spin_on(mqc_wait *wait, int64_t slice_end, int64_t spin_end)
 {
+    mqc_spin *spin = wait->spin;
     int64_t now = mqc_now();
 
     do {
         int64_t before = now;
-        int error, brought;
+        mqc_outcome outcome;
+        int brought;
         sched_yield();
-        error = attempt(context, 0);
-        brought = error == 0 || error == EINPROGRESS;
+        outcome = wait->attempt(wait->context, MQC_MUST_RETURN, &wait->os_errno);
+        brought = outcome == MQC_DONE || outcome == MQC_PROGRESS;
         now = mqc_now();
         mqc_spin_judge(spin, now, now - before, brought);
         if (brought) {
             atomic_store_explicit(&spin->misses, 0, memory_order_relaxed);
         }
-        if (error != EAGAIN) {
-            return error;
+        if (outcome != MQC_WOULD_BLOCK) {
+            return outcome;
         }
-        if (atomic_load_explicit(&gate->closed, memory_order_relaxed)) {
-            return EBADF;
+        if (atomic_load_explicit(&wait->gate->closed, memory_order_relaxed)) {
+            return MQC_CLOSED;
         }
     } while (now < slice_end);
     if (now >= spin_end) {
-        mqc_spin_missed(gate, spin);
+        mqc_spin_missed(wait->gate, spin);
     }
-    return EAGAIN;
+    return MQC_WOULD_BLOCK;
 }

@@ -12,39 +12,61 @@
 #error "this package knows Linux, FreeBSD and macOS: mqc_thread_number is missing for this system"
 #endif
 
-static unsigned mqc_forks;
+static unsigned mqc_forks; /* how many forks lie between this process and the first one */
 
 /* ***** threads ***** */
 
-/* This thread's number in the kernel; mqc_tid asks only once a thread. */
+#if defined(__linux__)
+
 static mqc_tid_t
 mqc_thread_number(void)
 {
-#if defined(__linux__)
     return (mqc_tid_t)syscall(SYS_gettid);
+}
+
+static int
+mqc_is_first_thread(mqc_tid_t tid)
+{
+    return tid == (mqc_tid_t)getpid();
+}
+
 #elif defined(__FreeBSD__)
+
+static mqc_tid_t
+mqc_thread_number(void)
+{
     return (mqc_tid_t)pthread_getthreadid_np();
-#else
+}
+
+static int
+mqc_is_first_thread(mqc_tid_t tid)
+{
+    (void)tid;
+    return pthread_main_np() == 1;
+}
+
+#else /* __APPLE__ */
+
+static mqc_tid_t
+mqc_thread_number(void)
+{
     uint64_t number = 0;
 
     pthread_threadid_np(NULL, &number);
     return number;
-#endif
 }
 
-/* Whether this is the process's first thread, or the one that forked. */
 static int
 mqc_is_first_thread(mqc_tid_t tid)
 {
-#ifdef __linux__
-    return tid == (mqc_tid_t)getpid();
-#else
     (void)tid;
     return pthread_main_np() == 1;
-#endif
 }
 
-/* This thread's number, asked for once a thread and again in the child of a fork. */
+#endif
+
+/* Return this thread's number. Only a thread's first call, and the first one in the child of a
+ * fork, asks the kernel. */
 mqc_tid_t
 mqc_tid(void)
 {
@@ -58,7 +80,8 @@ mqc_tid(void)
     return tid;
 }
 
-/* Python runs signal handlers in the process's first thread, or in the one that forked. */
+/* Whether Python runs signal handlers in this thread: it is the process's first one, which in the
+ * child of a fork is the thread that forked. */
 int
 mqc_in_main_thread(void)
 {
@@ -68,18 +91,22 @@ mqc_in_main_thread(void)
 void
 mqc_thread_init(mqc_thread *thread)
 {
-    *thread = (mqc_thread){.tid = mqc_tid(), .forks = mqc_forks};
-    thread->is_main = mqc_in_main_thread();
+    *thread = (mqc_thread){
+        .tid = mqc_tid(),
+        .is_main = mqc_in_main_thread(),
+        .forks = mqc_forks,
+        .sleep = MQC_USUAL_SLEEP,
+    };
 }
 
-/* Whether this is the record of the thread that asks. */
+/* Whether this is the record of the calling thread. */
 int
 mqc_thread_is_this(const mqc_thread *thread)
 {
     return thread->forks == mqc_forks && thread->tid == mqc_tid();
 }
 
-/* Let go of what the record holds. A child of fork inherits the record but not the timer. */
+/* Free what the record holds. The child of a fork inherits the record, but not the timer. */
 void
 mqc_thread_clear(mqc_thread *thread)
 {
@@ -90,8 +117,8 @@ mqc_thread_clear(mqc_thread *thread)
 
 /* ***** fork ***** */
 
-/* The child has only the thread that forked, and that one was outside every queue. Holding the
- * lock over the fork means that the child never sees a list half changed. */
+/* The child has only the thread that forked, and that thread was outside every gate. The lock is
+ * held during the fork, so the child never sees a list that is half changed. */
 
 static void
 mqc_before_fork(void)
@@ -113,7 +140,8 @@ mqc_in_child(void)
     pthread_mutex_unlock(&mqc_lock);
 }
 
-/* Called by each interpreter that loads the module; the handlers are the process's. */
+/* Register the handlers of fork. Each interpreter that loads the module calls this, and the
+ * process needs them once. */
 void
 mqc_watch_forks(void)
 {

@@ -1,7 +1,5 @@
-/* A short use of a queue's descriptor, by a thread that does not release the GIL meanwhile.
- *
- * Include Python.h first: it says whether there is a GIL.
- */
+/* Short uses of a queue's descriptor, which keep the GIL. Include Python.h first: it says whether
+ * this build has a GIL. */
 
 #ifndef MQC_USE_H
 #define MQC_USE_H
@@ -10,35 +8,43 @@
 #error "include Python.h before wait/use.h"
 #endif
 
-#include <errno.h>
-
 #include "wait.h"
 
-/* A short use of the descriptor that never releases the GIL needs no entry, unless there is
- * no GIL that keeps close() away. */
+#ifndef Py_GIL_DISABLED
+
+/* The GIL keeps close() away until mqc_use_end(). Returns 0, or EBADF where the queue is closed. */
 static inline int
-mqc_hold(mqc_gate *gate)
+mqc_use_begin(mqc_gate *gate)
 {
-#ifdef Py_GIL_DISABLED
+    return atomic_load_explicit(&gate->closed, memory_order_relaxed) ? EBADF : 0;
+}
+
+static inline void
+mqc_use_end(mqc_gate *gate)
+{
+    (void)gate;
+}
+
+#else /* Py_GIL_DISABLED */
+
+/* Without a GIL, close() waits for mqc_use_end(). Returns 0, or EBADF where the queue is closed. */
+static inline int
+mqc_use_begin(mqc_gate *gate)
+{
     atomic_fetch_add(&gate->inside, 1);
     if (atomic_load(&gate->closed)) {
         atomic_fetch_sub(&gate->inside, 1);
         return EBADF;
     }
     return 0;
-#else
-    return atomic_load_explicit(&gate->closed, memory_order_relaxed) ? EBADF : 0;
-#endif
 }
 
 static inline void
-mqc_unhold(mqc_gate *gate)
+mqc_use_end(mqc_gate *gate)
 {
-#ifdef Py_GIL_DISABLED
     atomic_fetch_sub(&gate->inside, 1);
-#else
-    (void)gate;
-#endif
 }
+
+#endif /* Py_GIL_DISABLED */
 
 #endif /* MQC_USE_H */

@@ -1,70 +1,58 @@
-/* How a call waits: shared by posixmq and sysvmq, and free of Python's calls.
+/* How a call waits. Both packages share it; none of it calls Python.
  *
  * A call that would block first spins: it tries again for some tens of microseconds, because
  * waking a sleeping process costs far more than a try. Then it sleeps in the kernel's own
- * blocking call, where a message is handed to exactly one waiter, first come first served.
+ * blocking call, where each message goes to exactly one waiter, first come first served.
  *
- * Two things must end such a sleep that the kernel does not offer: a deadline on
- * CLOCK_MONOTONIC (mq_timedreceive(3) knows CLOCK_REALTIME alone, msgrcv(2) no timeout at all)
- * and close() in another thread. Both send one real-time signal to the sleeping thread, whose
- * empty handler makes the system call return EINTR. A signal that lands just before the system
- * call is lost, so both repeat it every millisecond until the call has returned.
+ * Two things must end such a sleep, and the kernel offers neither: a deadline on CLOCK_MONOTONIC
+ * (mq_timedreceive(3) takes CLOCK_REALTIME, msgrcv(2) no timeout at all) and close() in another
+ * thread. Both send one real-time signal to the sleeping thread. Its handler is empty, but the
+ * system call returns EINTR. A signal that arrives just before the system call is lost, so both
+ * send it again every millisecond until the call has returned.
  *
- * Only Linux has all that this takes. Elsewhere MQC_POLLS stands for a plainer way: a sleep is
- * made of tries with short naps between them, each of which looks at the deadline and at the
- * gate. It needs no signal, but a message finds its receiver later, and not first come first
- * served. It can be asked for on Linux too, which is how it is tested.
+ * Only Linux can send such a signal to one thread. Other systems poll: their sleep is a loop of
+ * tries and short naps, and looks at the deadline and at the gate between them. It needs no
+ * signal, but a message arrives later, and not always at the thread that came first. A build with
+ * -DMQC_POLLS polls on Linux, too, which is how that is tested.
  *
- * This is what the callers of the wait need to know; wait_internal.h is what its units share.
+ * A wait is made of these steps, all between mqc_wait_begin() and mqc_wait_end() and without the
+ * GIL: mqc_spin_on() until mqc_spin_end(), then mqc_sleep(). The caller runs Python's signal
+ * handlers between them.
  */
 
 #ifndef MQC_WAIT_H
 #define MQC_WAIT_H
 
-#if !defined(__linux__) && !defined(MQC_POLLS)
-#define MQC_POLLS 1
-#endif
-
-#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <time.h>
 
-/* Calls between the units need no table of symbols, whatever flags compile them. */
+#include "attempt.h"
+
+/* Calls of hidden functions need no table of the linker's. The flag -fvisibility=hidden is about
+ * definitions only, so the declarations say it, too. */
 #pragma GCC visibility push(hidden)
-
-/* A thread's number in the kernel, whatever type that has. */
-typedef uint64_t mqc_tid_t;
-
-/* Whether an attempt that may sleep shall do so in the kernel: with MQC_POLLS it never does, and
- * no other word than this may decide it. */
-#ifdef MQC_POLLS
-#define MQC_SLEEPS(may_sleep) ((void)(may_sleep), 0)
-#else
-#define MQC_SLEEPS(may_sleep) (may_sleep)
-#endif
 
 #define MQC_FOREVER INT64_MAX
 #define MQC_MILLISECOND 1000000
-#define MQC_LOOK EALREADY /* what a sleep returns to go on after a look for signals */
-#define MQC_LOOK_NS 50000 /* between two looks for signals while the main thread spins */
+#define MQC_LOOK_NS 50000 /* how often the main thread looks for signals while it spins */
 
-/* One attempt at the transfer that context describes. Returns 0 or an errno; EAGAIN where it
- * would block, which a sleeping attempt never returns unless MQC_POLLS, and EINPROGRESS where a
- * batch has moved on and is not done. */
-typedef int (*mqc_attempt)(void *context, int may_sleep);
+/* ***** gates, threads, waits ***** */
 
-/* A thread that is inside a queue with the GIL released; lives on that thread's stack. */
+/* A thread's number in the kernel, whatever type the system has for it. */
+typedef uint64_t mqc_tid_t;
+
+/* A thread that is inside a gate without the GIL. It lives on that thread's stack. */
 typedef struct mqc_waiter {
     struct mqc_waiter *next, *previous;
     mqc_tid_t tid;
 } mqc_waiter;
 
-/* What a direction of a queue has learnt about spinning. */
+/* What one direction of a queue has learnt about spinning. */
 typedef struct {
     atomic_uint misses;       /* spins in a row that did not pay, up to MQC_MOST_MISSES */
-    atomic_uint skip;         /* waits that will not spin at all */
+    atomic_uint skip;         /* this many waits will not spin */
     atomic_uint long_sleeps;  /* sleeps of MQC_RARE_NS and more in a row */
     atomic_int strikes;       /* evidence that other programs take the CPU: mqc_spin_judge */
     atomic_uint barred_until; /* no spin before this moment, in microseconds modulo 2^32; or 0 */
@@ -73,28 +61,41 @@ typedef struct {
 
 enum { MQC_GET, MQC_PUT };
 
-/* One to each Queue object: who is inside it, and whether anybody may still enter. */
+/* Each Queue object has one gate: it knows who is inside, and whether anybody may enter. */
 typedef struct mqc_gate {
     struct mqc_gate *next, *previous; /* all gates of the process, for the child of a fork */
     mqc_waiter *waiters;
     atomic_int inside; /* calls that use the descriptor without the GIL */
     atomic_int closed;
-    atomic_int claimed; /* by the constructor: a Queue is opened once, so that a call which
-                         * waits need not fear another descriptor in the place of its own */
-    atomic_int alone;   /* one CPU only: spinning would keep the partner from running */
+    atomic_int claimed;    /* by a constructor: a Queue is opened only once, so that a waiting
+                            * call never finds another descriptor in the place of its own */
+    atomic_int single_cpu; /* spinning would keep the other process from running */
     int64_t spin_ns;
-    mqc_spin spin[2];
+    mqc_spin spin[2]; /* indices: MQC_GET, MQC_PUT */
 } mqc_gate;
 
-/* What a thread keeps between its sleeps. */
+/* A call that waits: what it waits for, and how long. */
 typedef struct {
+    mqc_gate *gate;
+    mqc_spin *spin; /* of the gate, for the direction of the transfer */
+    mqc_attempt attempt;
+    void *context;
+    int64_t deadline;     /* by the clock of mqc_now(), or MQC_FOREVER */
+    int64_t asleep_since; /* when the sleep began that MQC_LOOK interrupts; 0 otherwise */
+    int os_errno;         /* why it ended with MQC_FAILED */
+} mqc_wait;
+
+/* What a thread keeps from one sleep to the next. */
+typedef struct mqc_thread {
     mqc_tid_t tid;
     int is_main; /* Python runs signal handlers in this thread */
     int has_timer;
     int timer;
-    int sleeps_on;  /* the sleep that begins goes on after MQC_LOOK */
-    unsigned forks; /* mqc_forks when this was made: another number means a copy in a child */
+    unsigned forks; /* how many forks came before; a copy in the child of a fork has too few */
+    mqc_outcome (*sleep)(mqc_wait *wait, struct mqc_thread *thread); /* its way to sleep */
 } mqc_thread;
+
+/* ***** the clock ***** */
 
 static inline int64_t
 mqc_now(void)
@@ -113,33 +114,34 @@ mqc_deadline(int64_t timeout)
     return timeout >= MQC_FOREVER - now ? MQC_FOREVER : now + timeout;
 }
 
-/* The lock guards the lists of gates and waiters and the claiming of the signal. It is never
- * held while a thread sleeps, waits for the GIL or runs Python. */
+/* ***** functions ***** */
+
+/* The lock guards the lists of gates and waiters and the claiming of the signal. No thread holds
+ * it while it sleeps, waits for the GIL or runs Python. */
 extern pthread_mutex_t mqc_lock;
 
-/* gate.c: from its making to its end a gate is registered; it begins shut. */
+/* gate.c: A gate is closed when it is registered, and stays registered until its queue is freed. */
 void mqc_gate_register(mqc_gate *gate);
 void mqc_gate_unregister(mqc_gate *gate);
 void mqc_gate_open(mqc_gate *gate);
-int mqc_enter(mqc_gate *gate, mqc_waiter *waiter, mqc_tid_t tid);
-void mqc_leave(mqc_gate *gate, mqc_waiter *waiter);
-int mqc_shut(mqc_gate *gate);
-void mqc_drain(mqc_gate *gate);
+int mqc_gate_shut(mqc_gate *gate);
+void mqc_gate_drain(mqc_gate *gate);
+mqc_outcome mqc_wait_begin(mqc_gate *gate, mqc_waiter *waiter, mqc_tid_t tid);
+void mqc_wait_end(mqc_gate *gate, mqc_waiter *waiter);
 
-/* spin.c: when a spin shall end, and the spin. */
+/* spin.c */
 int64_t mqc_spin_end(mqc_gate *gate, mqc_spin *spin, int64_t deadline);
-int mqc_spin_on(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *context,
-                int64_t slice_end, int64_t spin_end);
+mqc_outcome mqc_spin_on(mqc_wait *wait, int64_t slice_end, int64_t spin_end);
 
-/* sleep_linux.c and sleep_poll.c: the sleep. */
-int mqc_sleep_until(mqc_gate *gate, mqc_spin *spin, mqc_attempt attempt, void *context,
-                    int64_t deadline, mqc_thread *thread);
+/* sleep.c: the sleep, and whether the threads of this build poll in it */
+mqc_outcome mqc_sleep(mqc_wait *wait, mqc_thread *thread);
+int mqc_polls(void);
 
-/* wake.c: the number of the wake-up signal that the user wants, -1 for any. */
+/* wake.c: which signal the user wants for the wake-up. -1 means any. */
 int mqc_signal_is_claimed(void);
 void mqc_want_signal(long number);
 
-/* thread.c: the record of a thread, and what a fork does to it. */
+/* thread.c */
 mqc_tid_t mqc_tid(void);
 int mqc_in_main_thread(void);
 void mqc_thread_init(mqc_thread *thread);

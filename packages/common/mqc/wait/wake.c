@@ -1,8 +1,8 @@
-/* The signal that wakes a sleeping thread, and the timer that sends it. */
+/* The signal that wakes a sleeping thread, and the timer that sends it. Only Linux has both. */
 
 #include "wait_internal.h"
 
-#ifndef MQC_POLLS
+#ifdef __linux__
 
 #include <errno.h>
 #include <limits.h>
@@ -15,10 +15,12 @@
 #define sigev_notify_thread_id _sigev_un._tid /* older libcs have only the field */
 #endif
 
-static atomic_int mqc_signal;
-static atomic_long mqc_wanted_signal = -1; /* what the environment names, once it was asked */
+static atomic_int mqc_signal; /* 0 until it is claimed */
+static atomic_long mqc_wanted_signal = -1;
 
-/* Whether mqc_want_signal() comes too late to matter. */
+/* ***** the signal ***** */
+
+/* Whether the process has a wake-up signal. Then mqc_want_signal() has no effect any more. */
 int
 mqc_signal_is_claimed(void)
 {
@@ -34,7 +36,7 @@ mqc_want_signal(long number)
 static void
 mqc_wake(int number)
 {
-    (void)number; /* that the system call returns EINTR is all that is wanted */
+    (void)number; /* the handler need do nothing: the system call returns EINTR */
 }
 
 static int
@@ -46,8 +48,8 @@ mqc_is_free(int number)
            action.sa_handler == SIG_DFL;
 }
 
-/* The number to claim: what the environment names, else the highest free one. One that this
- * thread blocks is left alone at first: the program may take it by sigwait(3) or signalfd(2). */
+/* Return the number to claim, or 0: the wanted one, else the highest free one. Signals that this
+ * thread blocks come last: the program may receive them by sigwait(3) or signalfd(2). */
 static int
 mqc_choose_signal(void)
 {
@@ -58,9 +60,9 @@ mqc_choose_signal(void)
         int usable = chosen >= SIGRTMIN && chosen <= SIGRTMAX && mqc_is_free((int)chosen);
         return usable ? (int)chosen : 0;
     }
-    sigprocmask(SIG_SETMASK, NULL, &blocked);
+    mqc_sigmask(SIG_SETMASK, NULL, &blocked);
     for (int any = 0; any <= 1; any++) {
-        /* The two highest are left to debuggers and memory checkers, which like them. */
+        /* Debuggers and memory checkers use the two highest. */
         for (int number = SIGRTMAX - 2; number >= SIGRTMIN; number--) {
             if (mqc_is_free(number) && (any || !sigismember(&blocked, number))) {
                 return number;
@@ -70,7 +72,7 @@ mqc_choose_signal(void)
     return 0;
 }
 
-/* Whether a signal has lost its handler: programs reset them all, before exec(2) for one. */
+/* Whether a signal has lost its handler. Some programs reset all signals, before exec(2) say. */
 static int
 mqc_is_reset(int number)
 {
@@ -80,8 +82,8 @@ mqc_is_reset(int number)
            (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN);
 }
 
-/* Claim the signal when it is first needed, and again if the program took our handler away.
- * Returns 0, or EBUSY where none is to be had. */
+/* Install the handler when the signal is first needed, and again if the program has reset it.
+ * Returns 0, or EBUSY if no signal is free. */
 int
 mqc_claim_signal(void)
 {
@@ -94,7 +96,7 @@ mqc_claim_signal(void)
     pthread_mutex_lock(&mqc_lock);
     number = atomic_load(&mqc_signal);
     if (number == 0 || mqc_is_reset(number)) {
-        struct sigaction action = {.sa_handler = mqc_wake}; /* no SA_RESTART: that is the point */
+        struct sigaction action = {.sa_handler = mqc_wake}; /* and not SA_RESTART */
         if (number == 0) {
             number = mqc_choose_signal();
         }
@@ -109,8 +111,45 @@ mqc_claim_signal(void)
     return error;
 }
 
-/* Arm the thread's timer for a moment of CLOCK_MONOTONIC, 0 to disarm it. */
+/* Unblock the signal in this thread: the program may have blocked all signals. */
 int
+mqc_unblock_signal(sigset_t *before)
+{
+    sigset_t wanted;
+
+    sigemptyset(&wanted);
+    sigaddset(&wanted, atomic_load(&mqc_signal));
+    return mqc_sigmask(SIG_UNBLOCK, &wanted, before) < 0 ? errno : 0;
+}
+
+/* Block the signal again if it was blocked before. */
+void
+mqc_restore_signal(const sigset_t *before)
+{
+    if (sigismember(before, atomic_load(&mqc_signal)) == 1) {
+        mqc_sigmask(SIG_SETMASK, before, NULL);
+    }
+}
+
+/* Send the signal to the threads inside a gate. */
+void
+mqc_wake_all(mqc_gate *gate)
+{
+    /* Threads that sleep have claimed the signal. If it was reset since, it would end the process,
+     * so claim it again. */
+    if (atomic_load(&mqc_signal) > 0 && mqc_claim_signal() == 0) {
+        pthread_mutex_lock(&mqc_lock);
+        for (mqc_waiter *waiter = gate->waiters; waiter != NULL; waiter = waiter->next) {
+            syscall(SYS_tgkill, getpid(), (pid_t)waiter->tid, atomic_load(&mqc_signal));
+        }
+        pthread_mutex_unlock(&mqc_lock);
+    }
+}
+
+/* ***** the timer ***** */
+
+/* Arm the thread's timer for a moment of CLOCK_MONOTONIC; 0 disarms it. */
+static int
 mqc_timer_set(const mqc_thread *thread, int64_t moment)
 {
     const struct {
@@ -126,6 +165,8 @@ mqc_timer_set(const mqc_thread *thread, int64_t moment)
     return 0;
 }
 
+/* Make the thread's timer, unless it has one, and arm it. It sends the signal at the deadline and
+ * every millisecond after that. */
 int
 mqc_timer_arm(mqc_thread *thread, int64_t deadline)
 {
@@ -136,31 +177,17 @@ mqc_timer_arm(mqc_thread *thread, int64_t deadline)
         };
         event.sigev_notify_thread_id = (pid_t)thread->tid;
         if (syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &thread->timer) < 0) {
-            return errno == EAGAIN ? ENOMEM : errno; /* EAGAIN has a meaning of its own here */
+            return errno == EAGAIN ? ENOMEM : errno; /* RLIMIT_SIGPENDING */
         }
         thread->has_timer = 1;
     }
     return mqc_timer_set(thread, deadline);
 }
 
-/* Let the wake-up signal through in this thread, whatever the program has blocked. On Linux
- * sigprocmask(2) is the thread's own; pthread_sigmask would ask for a newer glibc. */
-int
-mqc_unblock_signal(sigset_t *before)
-{
-    sigset_t wanted;
-
-    sigemptyset(&wanted);
-    sigaddset(&wanted, atomic_load(&mqc_signal));
-    return sigprocmask(SIG_UNBLOCK, &wanted, before) < 0 ? errno : 0;
-}
-
 void
-mqc_restore_signal(const sigset_t *before)
+mqc_timer_disarm(const mqc_thread *thread)
 {
-    if (sigismember(before, atomic_load(&mqc_signal)) == 1) {
-        sigprocmask(SIG_SETMASK, before, NULL);
-    }
+    mqc_timer_set(thread, 0);
 }
 
 void
@@ -169,20 +196,7 @@ mqc_timer_delete(const mqc_thread *thread)
     syscall(SYS_timer_delete, thread->timer);
 }
 
-void
-mqc_wake_all(mqc_gate *gate)
-{
-    /* Who sleeps has claimed it; it must not have been reset, or it would kill. */
-    if (atomic_load(&mqc_signal) > 0 && mqc_claim_signal() == 0) {
-        pthread_mutex_lock(&mqc_lock);
-        for (mqc_waiter *waiter = gate->waiters; waiter != NULL; waiter = waiter->next) {
-            syscall(SYS_tgkill, getpid(), (pid_t)waiter->tid, atomic_load(&mqc_signal));
-        }
-        pthread_mutex_unlock(&mqc_lock);
-    }
-}
-
-#else /* MQC_POLLS */
+#else /* not __linux__: all sleeps poll, so no signal is needed, and threads have no timers */
 
 int
 mqc_signal_is_claimed(void)
@@ -205,7 +219,7 @@ mqc_timer_delete(const mqc_thread *thread)
 void
 mqc_wake_all(mqc_gate *gate)
 {
-    (void)gate; /* whoever is inside will look at it within a few milliseconds */
+    (void)gate; /* threads that poll look at the gate every few milliseconds */
 }
 
-#endif /* MQC_POLLS */
+#endif /* __linux__ */
