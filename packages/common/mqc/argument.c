@@ -1,4 +1,4 @@
-/* Arguments: parameters by place and by name, numbers, timeouts, options. */
+/* Arguments: parameters by position and by name, numbers, timeouts, options. */
 
 #include "mqc.h"
 
@@ -6,54 +6,96 @@
 
 #include "argument.h"
 #include "error.h"
-#include "family.h"
+#include "names.h"
 
-#define MQC_SPIN_US 50 /* the default spin: what waking a sleeping process costs */
+#define MQC_DEFAULT_SPIN_US 50 /* what it costs to wake a sleeping process */
 #define MQC_MOST_SPIN_US 1000000
 
-int
-mqc_parse_keyword(const mqc_state *state, const mqc_parameters *parameters, PyObject *key,
-                  PyObject *value, PyObject **values)
+/* ***** parameters ***** */
+
+/* Find which parameter a keyword names. Returns its index among them, or their count. */
+static int
+mqc_find_keyword(const mqc_state *state, const mqc_parameters *parameters, PyObject *key)
 {
     int i;
 
     for (i = 0; i < parameters->count; i++) {
         if (key == state->words[parameters->words[i]]) {
+            return i;
+        }
+    }
+    for (i = 0; i < parameters->count; i++) { /* an equal string that is not the interned one */
+        if (PyUnicode_Compare(key, state->words[parameters->words[i]]) == 0) {
             break;
         }
     }
-    if (i == parameters->count) { /* an equal string that is not the interned one */
-        for (i = 0; i < parameters->count; i++) {
-            if (PyUnicode_Compare(key, state->words[parameters->words[i]]) == 0) {
-                break;
-            }
-        }
-    }
+    return i;
+}
+
+static int
+mqc_parse_keyword(const mqc_state *state, const mqc_parameters *parameters, PyObject *key,
+                  PyObject *value, PyObject **values)
+{
+    int i = mqc_find_keyword(state, parameters, key);
+    int word;
+
     if (i == parameters->count) {
         PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'",
                      parameters->method, key);
         return -1;
     }
-    if (values[i] != NULL) {
+    word = parameters->words[i];
+    if (values[word] != NULL) {
         PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument '%U'",
                      parameters->method, key);
         return -1;
     }
-    values[i] = value;
+    values[word] = value;
     return 0;
 }
 
-/* Read an integer in [low, high]. A wrong type is TypeError, a wrong value INVALID_VALUE. */
+/* Fill values[MQC_WORDS] with borrowed references, NULL for what was not given. */
 int
-mqc_read_long(PyObject *value, const char *parameter, long low, long high, const char *range,
-              long *result)
+mqc_parse(const mqc_state *state, const mqc_arguments *given, PyObject **values)
+{
+    const mqc_parameters *parameters = given->parameters;
+    Py_ssize_t keywords = given->kwnames == NULL ? 0 : PyTuple_Size(given->kwnames);
+
+    if (given->nargs > parameters->positional) {
+        PyErr_Format(PyExc_TypeError, "%s() takes at most %d positional arguments (%zd given)",
+                     parameters->method, parameters->positional, given->nargs);
+        return -1;
+    }
+    memset(values, 0, MQC_WORDS * sizeof(*values));
+    for (Py_ssize_t i = 0; i < given->nargs; i++) {
+        values[parameters->words[i]] = given->args[i];
+    }
+    for (Py_ssize_t i = 0; i < keywords; i++) {
+        if (mqc_parse_keyword(state, parameters, PyTuple_GetItem(given->kwnames, i),
+                              given->args[given->nargs + i], values) < 0) {
+            return -1;
+        }
+    }
+    if (parameters->required && values[parameters->words[0]] == NULL) {
+        PyErr_Format(PyExc_TypeError, "%s() missing required argument '%U'", parameters->method,
+                     state->words[parameters->words[0]]);
+        return -1;
+    }
+    return 0;
+}
+
+/* ***** numbers and timeouts ***** */
+
+/* Read an integer in a range. A wrong type is TypeError, a wrong value INVALID_VALUE. */
+int
+mqc_read_long(PyObject *value, const mqc_range *range, long *result)
 {
     int overflow = 0;
     PyObject *index = PyNumber_Index(value);
 
     if (index == NULL) {
         if (PyErr_ExceptionMatches(PyExc_TypeError)) {
-            PyErr_Format(PyExc_TypeError, "%s must be an integer, not %R", parameter,
+            PyErr_Format(PyExc_TypeError, "%s must be an integer, not %R", range->parameter,
                          (PyObject *)Py_TYPE(value));
         }
         return -1;
@@ -63,8 +105,8 @@ mqc_read_long(PyObject *value, const char *parameter, long low, long high, const
         Py_DECREF(index);
         return -1;
     }
-    if (overflow != 0 || *result < low || *result > high) {
-        mqc_raise_value(parameter, index, range);
+    if (overflow != 0 || *result < range->low || *result > range->high) {
+        mqc_raise_value(range->parameter, index, range->words);
         Py_DECREF(index);
         return -1;
     }
@@ -72,19 +114,15 @@ mqc_read_long(PyObject *value, const char *parameter, long low, long high, const
     return 0;
 }
 
-/* How many messages a batch may have; 0 for all that are there. */
+/* The same of a parameter that may be left out or None: then the result stays as it is. */
 int
-mqc_read_most(PyObject *max_items, long *most)
+mqc_read_optional(PyObject *value, const mqc_range *range, long *result)
 {
-    *most = 0;
-    if (max_items == NULL || max_items == Py_None) {
-        return 0;
-    }
-    return mqc_read_long(max_items, "max_items", 1, LONG_MAX, "1 or more", most);
+    return value == NULL || value == Py_None ? 0 : mqc_read_long(value, range, result);
 }
 
 /* Seconds to nanoseconds, rounded up so that a wait never ends early. */
-int
+static int
 mqc_read_timeout(PyObject *value, int64_t *timeout)
 {
     double seconds = PyFloat_AsDouble(value);
@@ -109,7 +147,32 @@ mqc_read_timeout(PyObject *value, int64_t *timeout)
     return 0;
 }
 
-/* The number in an environment variable: -1 where it is unset or empty, LONG_MAX where it is no
+/* How long a call may wait: 0 to try once, MQC_FOREVER, or nanoseconds. */
+int
+mqc_read_wait(PyObject *block, PyObject *timeout, int64_t *wait_ns)
+{
+    int may_block = 1;
+
+    if (block != NULL && block != Py_True) {
+        may_block = PyObject_IsTrue(block);
+        if (may_block < 0) {
+            return -1;
+        }
+    }
+    if (!may_block) { /* documented: then the timeout is ignored */
+        *wait_ns = 0;
+        return 0;
+    }
+    if (timeout == NULL || timeout == Py_None) {
+        *wait_ns = MQC_FOREVER;
+        return 0;
+    }
+    return mqc_read_timeout(timeout, wait_ns);
+}
+
+/* ***** options ***** */
+
+/* The number in an environment variable: -1 where it is unset or empty, LONG_MAX where it is not a
  * number. (strtol would tie the wheel to the newest glibc.) */
 long
 mqc_environment_number(const char *name)
@@ -126,25 +189,35 @@ mqc_environment_number(const char *name)
     return *text == '\0' ? number : LONG_MAX;
 }
 
+/* Read the keyword spin_us, in microseconds. */
+static int
+mqc_read_spin_us(PyObject *spin_us, long *budget)
+{
+    *budget = PyLong_AsLong(spin_us);
+    if (*budget == -1 && PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_OverflowError)) {
+        if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+            PyErr_Format(PyExc_TypeError, "spin_us must be an integer or None, not %R",
+                         (PyObject *)Py_TYPE(spin_us));
+        }
+        return -1;
+    }
+    if (*budget < 0 || *budget > MQC_MOST_SPIN_US) {
+        PyErr_Format(PyExc_ValueError, "spin_us must be 0 to %d microseconds, not %R",
+                     MQC_MOST_SPIN_US, spin_us);
+        return -1;
+    }
+    return 0;
+}
+
 /* The spin budget in nanoseconds: the keyword, else the environment, else the default. */
 static int
 mqc_read_spin(PyObject *spin_us, int64_t *spin_ns)
 {
-    const char *variable = mqc_family.spin_variable;
+    const char *variable = mqc_names.spin_variable;
     long budget = mqc_environment_number(variable);
 
     if (spin_us != NULL && spin_us != Py_None) {
-        budget = PyLong_AsLong(spin_us);
-        if (budget == -1 && PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_OverflowError)) {
-            if (PyErr_ExceptionMatches(PyExc_TypeError)) {
-                PyErr_Format(PyExc_TypeError, "spin_us must be an integer or None, not %R",
-                             (PyObject *)Py_TYPE(spin_us));
-            }
-            return -1;
-        }
-        if (budget < 0 || budget > MQC_MOST_SPIN_US) {
-            PyErr_Format(PyExc_ValueError, "spin_us must be 0 to %d microseconds, not %R",
-                         MQC_MOST_SPIN_US, spin_us);
+        if (mqc_read_spin_us(spin_us, &budget) < 0) {
             return -1;
         }
     }
@@ -153,7 +226,7 @@ mqc_read_spin(PyObject *spin_us, int64_t *spin_ns)
                      MQC_MOST_SPIN_US, getenv(variable));
         return -1;
     }
-    *spin_ns = (int64_t)(budget < 0 ? MQC_SPIN_US : budget) * 1000;
+    *spin_ns = (int64_t)(budget < 0 ? MQC_DEFAULT_SPIN_US : budget) * 1000;
     return 0;
 }
 
@@ -178,10 +251,10 @@ mqc_read_on_signal(PyObject *value, int *raises)
 }
 
 int
-mqc_read_options(const mqc_options *options, mqc_gate *gate, mqc_manners *manners)
+mqc_read_options(const mqc_options *options, mqc_gate *gate, mqc_policy *policy)
 {
-    manners->trusted = options->trusted;
-    if (mqc_read_on_signal(options->on_signal, &manners->on_signal_raises) < 0) {
+    policy->trusted = options->trusted;
+    if (mqc_read_on_signal(options->on_signal, &policy->on_signal_raises) < 0) {
         return -1;
     }
     return mqc_read_spin(options->spin_us, &gate->spin_ns);

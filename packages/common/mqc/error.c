@@ -1,11 +1,27 @@
-/* Errors: the one way to raise, and exceptions taken and raised again. */
+/* Errors: the one way to raise, and exceptions that are taken and raised again. */
 
 #include "mqc.h"
 
 #include "error.h"
 #include "import.h"
 
-/* Take the exception that is set: a new reference to it, whole with its traceback. */
+static const char *const mqc_operation_words[MQC_OPERATIONS] = {
+    [MQC_OP_ARGUMENT] = "argument", [MQC_OP_ATTRIBUTES] = "get the attributes",
+    [MQC_OP_CLOSE] = "close",       [MQC_OP_ENTER] = "enter a with block",
+    [MQC_OP_FROM_FD] = "from_fd",   [MQC_OP_FROM_ID] = "open by id",
+    [MQC_OP_FTOK] = "ftok",         [MQC_OP_GET] = "get",
+    [MQC_OP_GET_INTO] = "get_into", [MQC_OP_LIMITS] = "limits",
+    [MQC_OP_NAME] = "name",         [MQC_OP_NOTIFY] = "notify",
+    [MQC_OP_OPEN] = "open",         [MQC_OP_PEEK] = "peek",
+    [MQC_OP_PICKLE] = "pickle",     [MQC_OP_PUT] = "put",
+    [MQC_OP_REMOVE] = "remove",     [MQC_OP_SET] = "set",
+    [MQC_OP_STAT] = "stat",         [MQC_OP_TRUST] = "trust",
+    [MQC_OP_UNLINK] = "unlink",
+};
+
+/* ***** exceptions ***** */
+
+/* Take the exception that is set. Returns a new reference; the exception has its traceback. */
 PyObject *
 mqc_take_exception(void)
 {
@@ -21,7 +37,8 @@ mqc_take_exception(void)
     return exception;
 }
 
-/* Raise the exception that was taken, as it was: PyErr_SetObject would change its __context__. */
+/* Raise an exception that was taken, and take over the reference. PyErr_SetObject would change its
+ * __context__. */
 void
 mqc_raise_again(PyObject *exception)
 {
@@ -29,7 +46,8 @@ mqc_raise_again(PyObject *exception)
                   PyException_GetTraceback(exception));
 }
 
-/* Give an exception an attribute, whatever its class makes of that: 0, or -1 with an exception. */
+/* Give an exception an attribute, even if its class has a __setattr__ of its own. Returns 0, or -1
+ * with an exception, also where value is NULL. */
 int
 mqc_set_attribute(PyObject *exception, const char *name, PyObject *value)
 {
@@ -40,7 +58,8 @@ mqc_set_attribute(PyObject *exception, const char *name, PyObject *value)
     return result;
 }
 
-/* Raise an exception object, whose reference is taken over; NULL leaves what is raised. */
+/* Raise a new exception object, and take over the reference. Where it is NULL, an exception is set
+ * already. */
 void
 mqc_raise_object(PyObject *exception)
 {
@@ -50,9 +69,11 @@ mqc_raise_object(PyObject *exception)
     }
 }
 
-/* Whether what was raised says that something cannot be explained: no memory, no descriptor for
- * a file, no stack, or an import that a signal handler has left half done. By the class itself:
- * what derives from it (TimeoutError) may be a signal handler's own, and is passed on. */
+/* ***** QueueError ***** */
+
+/* Whether the exception that is set says that nothing can be explained: no memory, no descriptor
+ * for a file, no stack, or an import that a signal handler has left unfinished. Only the class
+ * itself counts: an exception of a derived class (TimeoutError) may be a signal handler's. */
 static int
 mqc_cannot_explain(void)
 {
@@ -63,7 +84,7 @@ mqc_cannot_explain(void)
            raised == PyExc_RuntimeError || raised == PyExc_RecursionError;
 }
 
-/* Where nothing can be explained the bare error must do. */
+/* Fallback when _explain.py cannot run: errno and strerror(3) only. */
 static PyObject *
 mqc_plain_error(const char *operation, int error)
 {
@@ -81,39 +102,46 @@ mqc_plain_error(const char *operation, int error)
     return exception;
 }
 
-/* Raise the QueueError for a system error. What to say is policy and lives in _explain.py: it
- * is given the operation's name, the errno, the queue (or None) and a detail. */
+/* Raise the QueueError for a system error. The package's _explain.py finds the words. It is given
+ * the operation, the errno, the queue and a detail; either object may be NULL, which is None. */
 void
-mqc_raise(const char *operation, int error, PyObject *queue, PyObject *detail)
+mqc_raise(mqc_operation operation, int error, PyObject *queue, PyObject *detail)
 {
+    const char *word = mqc_operation_words[operation];
     PyObject *explain = mqc_import("._explain", "failure");
     PyObject *exception = NULL;
 
     if (explain != NULL) {
-        exception = PyObject_CallFunction(explain, "siOO", operation, error,
-                                          queue == NULL ? Py_None : queue,
-                                          detail == NULL ? Py_None : detail);
+        exception =
+            PyObject_CallFunction(explain, "siOO", word, error, queue == NULL ? Py_None : queue,
+                                  detail == NULL ? Py_None : detail);
         Py_DECREF(explain);
     }
     if (exception == NULL && mqc_cannot_explain()) {
-        exception = mqc_plain_error(operation, error);
+        exception = mqc_plain_error(word, error);
     }
     mqc_raise_object(exception);
 }
 
-/* Raise QueueError.INVALID_VALUE for an argument: parameter, its value, what it may be. */
+/* The same with a detail that was just made, whose reference it takes over. Where that is NULL,
+ * the exception that is set stays. */
 void
-mqc_raise_value(const char *parameter, PyObject *value, const char *range)
+mqc_raise_with(mqc_operation operation, int error, PyObject *queue, PyObject *detail)
 {
-    PyObject *detail = Py_BuildValue("sOs", parameter, value, range);
-
     if (detail != NULL) {
-        mqc_raise("argument", EINVAL, NULL, detail);
+        mqc_raise(operation, error, queue, detail);
         Py_DECREF(detail);
     }
 }
 
-/* Make a QueueError of the exception by which an import has ended, if that is about a file. */
+/* Raise QueueError.INVALID_VALUE for an argument: its parameter, its value, what it may be. */
+void
+mqc_raise_value(const char *parameter, PyObject *value, const char *range)
+{
+    mqc_raise_with(MQC_OP_ARGUMENT, EINVAL, NULL, Py_BuildValue("sOs", parameter, value, range));
+}
+
+/* Turn the exception of an import that failed into a QueueError if it is about a file. */
 void
 mqc_raise_import(void)
 {

@@ -2,7 +2,7 @@
 
 #include "mqc.h"
 
-#include "family.h"
+#include "names.h"
 #include "import.h"
 
 /* Return an attribute of a module. A name that begins with a dot is one of this package. */
@@ -13,7 +13,7 @@ mqc_import(const char *module_name, const char *attribute)
     PyObject *module, *value;
 
     if (module_name[0] == '.') {
-        PyOS_snprintf(whole_name, sizeof(whole_name), "%s%s", mqc_family.package, module_name);
+        PyOS_snprintf(whole_name, sizeof(whole_name), "%s%s", mqc_names.package, module_name);
         module_name = whole_name;
     }
     module = PyImport_ImportModule(module_name);

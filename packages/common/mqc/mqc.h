@@ -20,8 +20,4 @@
 #include "wait/use.h"
 #include "wait/wait.h"
 
-#define MQC_LARGE 65536   /* copies beyond this many bytes are made without the GIL */
-#define MQC_SCRATCH 16384 /* a message up to this many bytes is received on the stack */
-#define MQC_STRETCH 256   /* messages of a batch between two looks at the clock and for close() */
-
 #endif /* MQC_H */

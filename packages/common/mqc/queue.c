@@ -6,87 +6,9 @@
 #include "import.h"
 #include "queue.h"
 
-/* The object's class as its repr shows it: "posixmq.Queue", or what a subclass is called. */
-PyObject *
-mqc_type_name(PyObject *op)
-{
-    PyObject *module = PyObject_GetAttrString((PyObject *)Py_TYPE(op), "__module__");
-    PyObject *name = PyType_GetQualName(Py_TYPE(op));
-    PyObject *whole = NULL;
+/* ***** opening and closing ***** */
 
-    if (module != NULL && name != NULL) {
-        whole = PyUnicode_FromFormat("%S.%U", module, name);
-    }
-    Py_XDECREF(module);
-    Py_XDECREF(name);
-    return whole;
-}
-
-/* End a with block by the method of this name, which a subclass may have made its own. */
-PyObject *
-mqc_end_block(PyObject *queue, const char *method)
-{
-    PyObject *result = PyObject_CallMethod(queue, method, NULL);
-
-    if (result == NULL) {
-        return NULL;
-    }
-    Py_DECREF(result); /* were it true, it would swallow the block's exception */
-    Py_RETURN_NONE;
-}
-
-/* The queue was closed: if that is what the exception says, it ends an iteration without one. */
-void
-mqc_end_iteration(void)
-{
-    PyObject *exception, *number;
-
-    if (!PyErr_ExceptionMatches(PyExc_OSError)) {
-        return;
-    }
-    exception = mqc_take_exception();
-    number = PyObject_GetAttrString(exception, "errno");
-    if (number != NULL && PyLong_Check(number) && PyLong_AsLong(number) == EBADF) {
-        Py_DECREF(exception);
-    }
-    else {
-        PyErr_Clear();
-        mqc_raise_again(exception);
-    }
-    Py_XDECREF(number);
-}
-
-/* Let one constructor call in; the next may come only if that one fails. */
-int
-mqc_gate_claim(mqc_gate *gate)
-{
-    if (atomic_exchange(&gate->claimed, 1)) {
-        PyErr_SetString(PyExc_RuntimeError, "a Queue is opened once; make a new one");
-        return -1;
-    }
-    return 0;
-}
-
-void
-mqc_gate_unclaim(mqc_gate *gate)
-{
-    atomic_store(&gate->claimed, 0);
-}
-
-/* Close the gate for good. Returns 0 if it was closed before. */
-int
-mqc_close_gate(mqc_gate *gate)
-{
-    if (!mqc_gate_shut(gate)) {
-        return 0;
-    }
-    Py_BEGIN_ALLOW_THREADS
-    mqc_gate_drain(gate);
-    Py_END_ALLOW_THREADS
-    return 1;
-}
-
-/* Bind an object, just made, to its module, whose state begins with an mqc_state. */
+/* Bind a new object to its module, whose state begins with an mqc_state. */
 void
 mqc_queue_bind(mqc_queue *queue, PyObject *module)
 {
@@ -95,7 +17,59 @@ mqc_queue_bind(mqc_queue *queue, PyObject *module)
     mqc_gate_register(&queue->gate);
 }
 
-/* Free the object and what it needs to the last: its type, and the module with the state. */
+/* Admit one call that opens this object. The next may try only if that one fails. */
+int
+mqc_queue_claim(mqc_queue *queue)
+{
+    if (atomic_exchange(&queue->gate.claimed, 1)) {
+        PyErr_SetString(PyExc_RuntimeError, "a Queue is opened once; make a new one");
+        return -1;
+    }
+    return 0;
+}
+
+void
+mqc_queue_unclaim(mqc_queue *queue)
+{
+    atomic_store(&queue->gate.claimed, 0);
+}
+
+/* Claim a new object, which nobody else has, and read the options that all constructors share. */
+int
+mqc_queue_begin(mqc_queue *queue, const mqc_options *options)
+{
+    if (mqc_queue_claim(queue) < 0) {
+        return -1;
+    }
+    return mqc_read_options(options, &queue->gate, &queue->policy);
+}
+
+/* Let calls in, and take over the references of the serializer. Set every field that they use
+ * before this. */
+void
+mqc_queue_install(mqc_queue *queue, const mqc_serializer *serializer)
+{
+    queue->serializer = *serializer;
+    queue->opened = 1;
+    mqc_gate_open(&queue->gate);
+}
+
+/* Keep new calls out, and wait until all calls have left. Returns 0 if it was closed before. */
+int
+mqc_queue_close(mqc_queue *queue)
+{
+    if (!mqc_gate_shut(&queue->gate)) {
+        return 0;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    mqc_gate_drain(&queue->gate);
+    Py_END_ALLOW_THREADS
+    return 1;
+}
+
+/* ***** memory ***** */
+
+/* Free the object, and last what it needs until then: its type, and the module with the state. */
 void
 mqc_queue_free(PyObject *op)
 {
@@ -105,7 +79,7 @@ mqc_queue_free(PyObject *op)
     freefunc release = PyType_GetSlot(type, Py_tp_free);
 
     mqc_gate_unregister(&queue->gate);
-    free(mqc_spare_swap(&queue->spare, NULL));
+    free(mqc_reserve_swap(&queue->reserve, NULL));
     Py_XDECREF(queue->answer);
     mqc_serializer_clear(&queue->serializer);
     release(op);
@@ -133,24 +107,39 @@ mqc_queue_clear(PyObject *op)
     return 0;
 }
 
-/* Of an object of this type, just made: let it be opened, and read what every way to do so takes. */
-int
-mqc_queue_begin(mqc_queue *queue, const mqc_options *options)
+/* ***** methods ***** */
+
+PyObject *
+mqc_queue_enter(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    if (mqc_gate_claim(&queue->gate) < 0) {
-        return -1;
+    if (atomic_load(&((mqc_queue *)op)->gate.closed)) {
+        mqc_raise(MQC_OP_ENTER, EBADF, op, NULL);
+        return NULL;
     }
-    return mqc_read_options(options, &queue->gate, &queue->manners);
+    return Py_NewRef(op);
 }
 
-/* Call a function of the package's Python with the queue, for __reduce__. */
+/* End a with block by this method. Call it through the type, so that a subclass's override runs. */
+PyObject *
+mqc_queue_exit(PyObject *queue, const char *method)
+{
+    PyObject *result = PyObject_CallMethod(queue, method, NULL);
+
+    if (result == NULL) {
+        return NULL;
+    }
+    Py_DECREF(result); /* a true result would swallow the block's exception */
+    Py_RETURN_NONE;
+}
+
+/* __reduce__: call a function of the package's Python with the queue. */
 PyObject *
 mqc_queue_reduce(PyObject *op, const char *module_name, const char *function)
 {
     PyObject *reduce, *result;
 
     if (atomic_load(&((mqc_queue *)op)->gate.closed)) {
-        mqc_raise("pickle", EBADF, op, NULL);
+        mqc_raise(MQC_OP_PICKLE, EBADF, op, NULL);
         return NULL;
     }
     reduce = mqc_import(module_name, function);
@@ -160,6 +149,22 @@ mqc_queue_reduce(PyObject *op, const char *module_name, const char *function)
     result = PyObject_CallFunctionObjArgs(reduce, op, NULL);
     Py_DECREF(reduce);
     return result;
+}
+
+/* The object's class as its repr shows it: "posixmq.Queue", or the name of a subclass. */
+PyObject *
+mqc_type_name(PyObject *op)
+{
+    PyObject *module = PyObject_GetAttrString((PyObject *)Py_TYPE(op), "__module__");
+    PyObject *name = PyType_GetQualName(Py_TYPE(op));
+    PyObject *whole = NULL;
+
+    if (module != NULL && name != NULL) {
+        whole = PyUnicode_FromFormat("%S.%U", module, name);
+    }
+    Py_XDECREF(module);
+    Py_XDECREF(name);
+    return whole;
 }
 
 PyObject *
@@ -179,7 +184,7 @@ mqc_get_closed(PyObject *op, void *Py_UNUSED(closure))
 PyObject *
 mqc_get_on_signal(PyObject *op, void *Py_UNUSED(closure))
 {
-    return PyUnicode_FromString(((mqc_queue *)op)->manners.on_signal_raises ? "raise" : "retry");
+    return PyUnicode_FromString(((mqc_queue *)op)->policy.on_signal_raises ? "raise" : "retry");
 }
 
 PyObject *
@@ -191,5 +196,5 @@ mqc_get_spin_us(PyObject *op, void *Py_UNUSED(closure))
 PyObject *
 mqc_get_trusted(PyObject *op, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(((mqc_queue *)op)->manners.trusted);
+    return PyBool_FromLong(((mqc_queue *)op)->policy.trusted);
 }

@@ -1,9 +1,11 @@
-/* Memory set aside.
+/* Memory that is reserved for the result of a call.
  *
- * What has been received must be handed over even where memory has just run out (RLIMIT_AS, a
- * cgroup without overcommitment). So enough for its bytes, and for an exception that holds them,
- * is set aside before anything is received, and given back to malloc(3) when memory lacks. It is
- * never touched, so it costs address space alone. A Queue keeps it from one call to the next. */
+ * A message that was received must reach the caller even when memory runs out at that moment
+ * (RLIMIT_AS, a cgroup without overcommitment). Therefore a call reserves enough for the message's
+ * bytes, and for an exception that holds them, before it receives anything. It frees the reserve
+ * when Python lacks memory. Nobody writes to the reserve, so it costs address space only. A Queue
+ * keeps it from one call to the next.
+ */
 
 #ifndef MQC_RESERVE_H
 #define MQC_RESERVE_H
@@ -12,73 +14,28 @@
 
 typedef struct {
     size_t size;
-} mqc_spare;
+} mqc_reserve;
 
-typedef _Atomic(mqc_spare *) mqc_kept_spare;
+typedef _Atomic(mqc_reserve *) mqc_kept_reserve;
 
-#define MQC_EXCEPTION ((size_t)2048) /* what a DecodeError needs, and some more */
-#define MQC_MOST_KEPT (1 << 20)      /* bytes that a Queue keeps between calls */
+#define MQC_EXCEPTION_BYTES ((size_t)2048) /* what a DecodeError needs, and some more */
 
-int mqc_give_back(mqc_spare **spare);
+int mqc_reserve_grow(mqc_reserve **reserve, size_t size);
+mqc_reserve *mqc_reserve_take(mqc_kept_reserve *kept, size_t longest);
+void mqc_reserve_keep(mqc_kept_reserve *kept, mqc_reserve *reserve);
+void mqc_reserve_free(mqc_reserve **reserve);
+int mqc_reserve_retry(mqc_reserve **reserve);
 
-static inline mqc_spare *
-mqc_spare_swap(mqc_kept_spare *kept, mqc_spare *spare)
+static inline mqc_reserve *
+mqc_reserve_swap(mqc_kept_reserve *kept, mqc_reserve *reserve)
 {
 #ifdef Py_GIL_DISABLED
-    return atomic_exchange(kept, spare);
+    return atomic_exchange(kept, reserve);
 #else
-    mqc_spare *before = atomic_load_explicit(kept, memory_order_relaxed);
-    atomic_store_explicit(kept, spare, memory_order_relaxed);
+    mqc_reserve *before = atomic_load_explicit(kept, memory_order_relaxed);
+    atomic_store_explicit(kept, reserve, memory_order_relaxed);
     return before;
 #endif
-}
-
-/* Make sure of this many bytes: 0, or -1 without an exception, as the GIL may not be held. Then
- * what was set aside before still is. */
-static inline int
-mqc_spare_grow(mqc_spare **spare, size_t size)
-{
-    mqc_spare *larger;
-
-    if (*spare != NULL && (*spare)->size >= size) {
-        return 0;
-    }
-    larger = malloc(sizeof(mqc_spare) + size);
-    if (larger == NULL) {
-        return -1;
-    }
-    larger->size = size;
-    free(*spare);
-    *spare = larger;
-    return 0;
-}
-
-/* Before a message of up to longest bytes is received; NULL with MemoryError. */
-static inline mqc_spare *
-mqc_spare_take(mqc_kept_spare *kept, size_t longest)
-{
-    mqc_spare *spare = mqc_spare_swap(kept, NULL);
-
-    if (mqc_spare_grow(&spare, longest + 4 * MQC_EXCEPTION) < 0) {
-        free(spare);
-        PyErr_NoMemory();
-        return NULL;
-    }
-    return spare;
-}
-
-/* Keep it for the next call. */
-static inline void
-mqc_spare_keep(mqc_kept_spare *kept, mqc_spare *spare)
-{
-    if (spare != NULL && spare->size > MQC_MOST_KEPT) {
-        free(spare);
-        spare = NULL;
-    }
-    spare = mqc_spare_swap(kept, spare);
-    if (spare != NULL) { /* that of a call in another thread */
-        free(spare);
-    }
 }
 
 #endif /* MQC_RESERVE_H */

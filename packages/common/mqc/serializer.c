@@ -93,8 +93,8 @@ mqc_serializer_init(mqc_state *state, mqc_serializer *serializer, PyObject *obje
     return 0;
 }
 
-/* Whether its loads may run code that a message holds: then a queue that others write to is
- * refused. -1 with an exception. */
+/* Whether loads may run code that a message holds. Then a queue that others write to is refused.
+ * Returns -1 with an exception. */
 static int
 mqc_runs_code(const mqc_serializer *serializer)
 {
@@ -118,10 +118,10 @@ mqc_runs_code(const mqc_serializer *serializer)
     return runs_code;
 }
 
-/* The serializer's methods, and whether to be wary of who else may write to the queue: -1 with
- * an exception. */
+/* Find the serializer's methods. Returns whether to check who else may write to the queue, or -1
+ * with an exception. */
 int
-mqc_serializer_prepare(mqc_state *state, const mqc_manners *manners, mqc_serializer *serializer,
+mqc_serializer_prepare(mqc_state *state, const mqc_policy *policy, mqc_serializer *serializer,
                        PyObject *object)
 {
     int runs_code;
@@ -137,10 +137,11 @@ mqc_serializer_prepare(mqc_state *state, const mqc_manners *manners, mqc_seriali
         mqc_serializer_clear(serializer);
         return -1;
     }
-    return runs_code && !manners->trusted;
+    return runs_code && !policy->trusted;
 }
 
-/* Whether anybody but this user can put messages there. Root could have code run anyway. */
+/* Whether somebody else than this user can put messages there. Root does not count, as it can
+ * run code here anyway. */
 int
 mqc_others_write(const mqc_writers *writers)
 {
@@ -148,4 +149,74 @@ mqc_others_write(const mqc_writers *writers)
 
     return (writers->owner != user && writers->owner != 0) ||
            (writers->creator != user && writers->creator != 0) || (writers->mode & 0022) != 0;
+}
+
+/* ***** encoding ***** */
+
+void
+mqc_payload_release(mqc_payload *payload)
+{
+    if (payload->has_view) {
+        PyBuffer_Release(&payload->view);
+    }
+    Py_XDECREF(payload->owner);
+}
+
+/* Point the payload into its owner, which is what a serializer returned. */
+static int
+mqc_payload_view(mqc_payload *payload, int kind)
+{
+    PyObject *owner = payload->owner;
+
+    if (PyBytes_CheckExact(owner)) {
+        char *data;
+        int result = PyBytes_AsStringAndSize(owner, &data, &payload->size);
+        payload->data = data;
+        return result;
+    }
+    if (PyUnicode_Check(owner) && kind != MQC_RAW) {
+        payload->data = PyUnicode_AsUTF8AndSize(owner, &payload->size);
+        return payload->data == NULL ? -1 : 0;
+    }
+    if (!PyObject_CheckBuffer(owner)) {
+        PyErr_Format(PyExc_TypeError,
+                     kind == MQC_RAW ? "RawSerializer takes a bytes-like object, not %R"
+                                     : "the serializer must return bytes or str, not %R",
+                     (PyObject *)Py_TYPE(owner));
+        return -1;
+    }
+    if (PyObject_GetBuffer(owner, &payload->view, PyBUF_SIMPLE) < 0) {
+        return -1;
+    }
+    payload->has_view = 1;
+    payload->data = payload->view.buf;
+    payload->size = payload->view.len;
+    return 0;
+}
+
+/* Serialize an item. The protocol is for pickle only, and NULL for the default. */
+int
+mqc_encode(const mqc_state *state, const mqc_serializer *serializer, PyObject *item,
+           PyObject *protocol, mqc_payload *payload)
+{
+    payload->has_view = 0;
+    switch (serializer->kind) {
+    case MQC_RAW:
+        payload->owner = Py_NewRef(item);
+        break;
+    case MQC_PICKLE:
+        payload->owner = PyObject_CallFunctionObjArgs(
+            serializer->dumps, item, protocol == NULL ? state->protocol : protocol, NULL);
+        break;
+    default:
+        payload->owner = PyObject_CallFunctionObjArgs(serializer->dumps, item, NULL);
+    }
+    if (payload->owner == NULL) {
+        return -1;
+    }
+    if (mqc_payload_view(payload, serializer->kind) < 0) {
+        mqc_payload_release(payload);
+        return -1;
+    }
+    return 0;
 }

@@ -3,20 +3,20 @@
 #include "mqc.h"
 
 #include "error.h"
-#include "family.h"
+#include "names.h"
 #include "import.h"
 #include "state.h"
 
 int
 mqc_state_init(mqc_state *state)
 {
-    static const char *const words[MQC_WORDS] = {
-        [MQC_ITEM] = "item",           [MQC_BLOCK] = "block",
-        [MQC_TIMEOUT] = "timeout",     [MQC_PRIORITY] = "priority",
-        [MQC_MSG_TYPE] = "msg_type",   [MQC_PROTOCOL] = "pickle_protocol",
-        [MQC_NAME] = "name",           [MQC_ITEMS] = "items",
-        [MQC_MAX_ITEMS] = "max_items", [MQC_BUFFER] = "buffer",
-        [MQC_EXCLUDE] = "exclude",     [MQC_INDEX] = "index",
+    const char *const words[MQC_WORDS] = {
+        [MQC_ITEM] = "item",         [MQC_BLOCK] = "block",
+        [MQC_TIMEOUT] = "timeout",   [MQC_PROTOCOL] = "pickle_protocol",
+        [MQC_NAME] = "name",         [MQC_ITEMS] = "items",
+        [MQC_BUFFER] = "buffer",     [MQC_MAX_ITEMS] = "max_items",
+        [MQC_MARK] = mqc_names.mark, [MQC_EXCLUDE] = "exclude",
+        [MQC_INDEX] = "index",
     };
 
     for (int i = 0; i < MQC_WORDS; i++) {
@@ -37,7 +37,7 @@ mqc_state_init(mqc_state *state)
     if (state->protocol == NULL) {
         return -1;
     }
-    state->thread_key = PyUnicode_FromFormat("%s thread", mqc_family.package);
+    state->thread_key = PyUnicode_FromFormat("%s thread", mqc_names.package);
     if (state->thread_key == NULL) {
         return -1;
     }
@@ -132,8 +132,8 @@ mqc_state_need_pickle(mqc_state *state)
     Py_XDECREF(load);
     if (loaded != NULL) {
         Py_DECREF(loaded);
-        result = mqc_import_once(&state->has_pickle, requests,
-                                 sizeof(requests) / sizeof(requests[0]));
+        result =
+            mqc_import_once(&state->has_pickle, requests, sizeof(requests) / sizeof(requests[0]));
     }
     if (result < 0) {
         mqc_raise_import();

@@ -5,13 +5,12 @@
 
 #include "mqc.h"
 
-/* The words that name a parameter anywhere in the package. */
+/* The names of parameters, and where mqc_parse() puts their values. */
 enum {
     MQC_ITEM,
     MQC_BLOCK,
     MQC_TIMEOUT,
-    MQC_PRIORITY,
-    MQC_MSG_TYPE,
+    MQC_MARK, /* "priority" or "msg_type" */
     MQC_PROTOCOL,
     MQC_NAME,
     MQC_ITEMS,

@@ -1,116 +1,78 @@
-/* Moving a message: a try, and the wait after it. */
+/* Transfer: a try under the GIL, and the wait after it. The methods that transfer one message. */
 
 #ifndef MQC_TRANSFER_H
 #define MQC_TRANSFER_H
 
-#include "error.h"
-#include "queue.h"
+#include "call.h"
+#include "family.h"
 
-/* One message to move, and how. */
-typedef struct {
-    mqc_wait wait;
-    int64_t patience; /* nanoseconds, 0 or MQC_FOREVER */
-    int on_signal_raises;
-} mqc_transfer;
-
-enum { MQC_TRY, MQC_SPIN, MQC_SLEEP };
-
-/* Where a wait stands: its step, the one that was last where it stopped, and when its spin ends. */
-typedef struct {
-    int step;
-    int64_t spin_end;
-} mqc_progress;
-
-/* What a call does: an attempt with its context, and whether that alone is worth releasing the
- * GIL, so that not even the first try is made under it. */
+/* What a call attempts. Where it is large, not even the first try is made under the GIL. */
 typedef struct {
     mqc_attempt attempt;
     void *context;
+    int direction; /* MQC_GET or MQC_PUT */
     int large;
 } mqc_work;
 
-mqc_outcome mqc_move_slowly(const mqc_state *state, mqc_transfer *transfer, mqc_outcome outcome);
-void mqc_raise_put(const mqc_state *state, PyObject *queue, int error, size_t size);
+/* transfer_wait.c */
+mqc_outcome mqc_transfer_wait(mqc_call *call, const mqc_work *work, mqc_outcome outcome);
 
-/* The outcome of a whole call as mqc_move() returns it. */
-static inline int
-mqc_error_of(mqc_outcome outcome, int os_errno)
+/* Attempt the work until it is done or the time has run out. Returns MQC_DONE, MQC_WOULD_BLOCK,
+ * MQC_INTERRUPTED, MQC_CLOSED, MQC_FAILED or MQC_RAISED. The common case is one system call under
+ * the GIL. Always inlined, so that the attempt is, too. */
+static inline Py_ALWAYS_INLINE mqc_outcome
+mqc_transfer(mqc_call *call, mqc_work work)
 {
-    switch (outcome) {
-    case MQC_DONE:
-        return 0;
-    case MQC_FAILED:
-        return os_errno;
-    case MQC_CLOSED:
-        return EBADF;
-    case MQC_INTERRUPTED:
-        return EINTR;
-    case MQC_RAISED:
-        return -1;
-    default:
-        return EAGAIN;
-    }
-}
-
-/* Move the message. Returns 0, EAGAIN when it was not to be had in time, another errno, or -1
- * with an exception set. The common case is one system call under the GIL: what a wait needs is
- * put together only after that. */
-static inline Py_ALWAYS_INLINE int
-mqc_move(mqc_queue *queue, int direction, mqc_work work, int64_t patience, int on_signal_raises)
-{
-    mqc_transfer transfer;
     mqc_outcome outcome = MQC_DONE;
 
     if (!work.large) {
-        int os_errno = 0;
-        int error = mqc_use_begin(&queue->gate);
-        if (error != 0) {
-            return error;
+        if (mqc_use_begin(&call->queue->gate) != 0) {
+            return MQC_CLOSED;
         }
-        outcome = work.attempt(work.context, MQC_MUST_RETURN, &os_errno);
-        mqc_use_end(&queue->gate);
+        outcome = work.attempt(work.context, MQC_MUST_RETURN, &call->os_errno);
+        mqc_use_end(&call->queue->gate);
         if (outcome == MQC_DONE || outcome == MQC_FAILED ||
-            (outcome == MQC_WOULD_BLOCK && patience == 0)) {
-            return mqc_error_of(outcome, os_errno);
+            (outcome == MQC_WOULD_BLOCK && call->wait_ns == 0)) {
+            return outcome;
         }
     }
-    transfer = (mqc_transfer){
-        .wait.gate = &queue->gate,
-        .wait.spin = &queue->gate.spin[direction],
-        .wait.attempt = work.attempt,
-        .wait.context = work.context,
-        .patience = patience,
-        .on_signal_raises = on_signal_raises,
-    };
-    outcome = mqc_move_slowly(queue->state, &transfer, outcome);
-    return mqc_error_of(outcome, transfer.wait.os_errno);
+    return mqc_transfer_wait(call, &work, outcome);
 }
 
-/* Put what the work sends, and return what mqc_move returns. */
+/* Transfer one message or more. Returns 0, or -1 with an exception. */
 static inline Py_ALWAYS_INLINE int
-mqc_put(mqc_queue *queue, mqc_work work, int64_t patience)
+mqc_receive_work(mqc_call *call, mqc_work work)
 {
-    return mqc_move(queue, MQC_PUT, work, patience, queue->manners.on_signal_raises);
-}
+    mqc_outcome outcome = mqc_transfer(call, work);
 
-/* Wait for one message or more: 0, or -1 with an exception where there is none; *refusal is then
- * the error by which the queue itself refused, if it did. */
-static inline Py_ALWAYS_INLINE int
-mqc_get(mqc_queue *queue, mqc_work work, int64_t patience, const char *operation, int *refusal)
-{
-    int error = mqc_move(queue, MQC_GET, work, patience, queue->manners.on_signal_raises);
-
-    if (error == 0) {
+    if (outcome == MQC_DONE) {
         return 0;
     }
-    if (error == EAGAIN) {
-        PyErr_SetNone(queue->state->Empty);
+    if (outcome == MQC_WOULD_BLOCK) {
+        PyErr_SetNone(call->queue->state->Empty);
     }
-    else if (error > 0) {
-        *refusal = error;
-        mqc_raise(operation, error, (PyObject *)queue, NULL);
+    else if (outcome != MQC_RAISED) {
+        mqc_call_refuse(call, mqc_call_error(call, outcome));
     }
     return -1;
 }
+
+/* The parts that other methods are made of. */
+int mqc_read_selection(mqc_call *call, PyObject *const *values);
+int mqc_recheck_writers(mqc_call *call);
+mqc_outcome mqc_check_size(mqc_call *call, size_t size);
+void mqc_raise_put(mqc_call *call, mqc_outcome outcome, size_t size);
+PyObject *mqc_receive_message(mqc_call *call);
+
+/* Methods. */
+PyObject *mqc_put(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *mqc_put_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *mqc_put_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *mqc_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *mqc_get_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *mqc_get_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *mqc_get_into(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *mqc_receive(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
+PyObject *mqc_next(PyObject *op);
 
 #endif /* MQC_TRANSFER_H */

@@ -18,7 +18,7 @@ read_attributes(Queue *self, struct mq_attr *attributes)
         mqc_use_end(&self->base.gate);
     }
     if (error != 0) {
-        mqc_raise("get the attributes", error, (PyObject *)self, NULL);
+        mqc_raise(MQC_OP_ATTRIBUTES, error, (PyObject *)self, NULL);
         return -1;
     }
     return 0;
@@ -107,22 +107,22 @@ Queue_get_writable(PyObject *op, void *Py_UNUSED(closure))
     return PyBool_FromLong(((Queue *)op)->access != O_RDONLY);
 }
 
-/* The text is read last, as reading it sets the time of access. */
+/* Read all that the kernel tells. The text comes last, as reading it sets the time of access. */
 int
-look_at(int fd, queue_look *look)
+read_all(int fd, queue_details *details)
 {
-    int error = system_getattr(fd, &look->attributes);
+    int error = system_getattr(fd, &details->attributes);
 
     if (error == 0) {
-        error = system_status(fd, &look->status);
+        error = system_status(fd, &details->status);
     }
 #ifndef __linux__ /* there is no such text */
-    look->length = -1;
+    details->length = -1;
     return error;
 #endif
     if (error == 0) {
-        look->length = pread(fd, look->text, sizeof(look->text), 0);
-        if (look->length < 0 && errno != EBADF) { /* EBADF: opened for writing only */
+        details->length = pread(fd, details->text, sizeof(details->text), 0);
+        if (details->length < 0 && errno != EBADF) { /* EBADF: opened for writing only */
             error = errno;
         }
     }
@@ -137,18 +137,18 @@ seconds_of(const struct system_time *time)
 
 /* The arguments of _system.queue_stat, in the order in which it takes them. */
 PyObject *
-look_result(const queue_look *look)
+queue_stat_arguments(const queue_details *details)
 {
-    const struct mq_attr *attributes = &look->attributes;
-    const struct system_status *status = &look->status;
+    const struct mq_attr *attributes = &details->attributes;
+    const struct system_status *status = &details->status;
 
     return Py_BuildValue(
         "(lllIIIIdddKz#)", (long)attributes->mq_curmsgs, (long)attributes->mq_maxmsg,
         (long)attributes->mq_msgsize, (unsigned)status->uid, (unsigned)status->gid,
         (unsigned)status->mode & 07777, (unsigned)status->links, seconds_of(&status->modification),
         seconds_of(&status->access), seconds_of(&status->change), (unsigned long long)status->inode,
-        look->length < 0 ? NULL : look->text,
-        look->length < 0 ? (Py_ssize_t)0 : (Py_ssize_t)look->length);
+        details->length < 0 ? NULL : details->text,
+        details->length < 0 ? (Py_ssize_t)0 : (Py_ssize_t)details->length);
 }
 
 PyObject *
@@ -156,19 +156,19 @@ Queue_stat(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     Queue *self = (Queue *)op;
     PyObject *make, *arguments, *result = NULL;
-    queue_look look;
+    queue_details details;
     int error = mqc_use_begin(&self->base.gate);
 
     if (error == 0) {
-        error = look_at(self->fd, &look);
+        error = read_all(self->fd, &details);
         mqc_use_end(&self->base.gate);
     }
     if (error != 0) {
-        mqc_raise("stat", error, op, NULL);
+        mqc_raise(MQC_OP_STAT, error, op, NULL);
         return NULL;
     }
     make = mqc_import("._system", "queue_stat");
-    arguments = look_result(&look);
+    arguments = queue_stat_arguments(&details);
     if (make != NULL && arguments != NULL) {
         result = PyObject_Call(make, arguments, NULL);
     }

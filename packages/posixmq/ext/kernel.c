@@ -11,8 +11,15 @@
 #include <sys/module.h> /* modfind */
 #endif
 
-/* They go through syscall(2): on Linux because glibc's wrappers would tie the wheel to its
- * version 2.34 or later, on FreeBSD because those hide the descriptor in a structure. */
+#ifdef __FreeBSD__
+#define SYS_mq_open SYS_kmq_open
+#define SYS_mq_unlink SYS_kmq_unlink
+#define SYS_mq_getsetattr SYS_kmq_setattr
+#define SYS_mq_notify SYS_kmq_notify
+#endif
+
+/* The calls go through syscall(2): on Linux because glibc's wrappers would tie the wheel to its
+ * version 2.34 or later, on FreeBSD because its wrappers hide the descriptor in a structure. */
 
 /* Linux wants the name without the slash that mq_overview(7) asks for, FreeBSD with it. */
 static const char *

@@ -39,13 +39,12 @@ Queue_init(PyObject *op, PyObject *args, PyObject *kwargs)
                                      &maxmsgsize, &options.serializer, &mode, &request.create,
                                      &request.exclusive, &request.readable, &request.writable,
                                      &options.on_signal, &options.spin_us, &options.trusted) ||
-        read_request(maxsize, maxmsgsize, mode, &request) < 0 ||
-        mqc_gate_claim(&self->base.gate) < 0) {
+        read_request(maxsize, maxmsgsize, mode, &request) < 0 || mqc_queue_claim(&self->base) < 0) {
         return -1;
     }
-    if (mqc_read_options(&options, &self->base.gate, &self->base.manners) < 0 ||
+    if (mqc_read_options(&options, &self->base.gate, &self->base.policy) < 0 ||
         set_up_by_name(self, name, &request, options.serializer) < 0) {
-        mqc_gate_unclaim(&self->base.gate);
+        mqc_queue_unclaim(&self->base);
         return -1;
     }
     return 0;
@@ -83,6 +82,7 @@ Queue_from_fd(PyObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"fd", "serializer", "on_signal", "spin_us", "trusted", NULL};
     mqc_options options = {NULL};
+    static const mqc_range range = {"fd", 0, INT_MAX, "a descriptor, 0 or more"};
     PyObject *descriptor;
     long fd;
     Queue *self;
@@ -90,7 +90,7 @@ Queue_from_fd(PyObject *type, PyObject *args, PyObject *kwargs)
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|$OOOp:from_fd", names, &descriptor,
                                      &options.serializer, &options.on_signal, &options.spin_us,
                                      &options.trusted) ||
-        mqc_read_long(descriptor, "fd", 0, INT_MAX, "a descriptor, 0 or more", &fd) < 0) {
+        mqc_read_long(descriptor, &range, &fd) < 0) {
         return NULL;
     }
     self = (Queue *)Queue_new((PyTypeObject *)type, NULL, NULL);
@@ -104,7 +104,7 @@ Queue_from_fd(PyObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
-/* As a file does: what was not closed is closed now, with a warning. */
+/* Warn of a queue that was not closed, as a file does. Dealloc closes it. */
 static void
 warn_unclosed(Queue *self)
 {
@@ -155,7 +155,7 @@ Queue_repr(PyObject *op)
         Py_XDECREF(name);
         return NULL;
     }
-    if (self->maxmsgsize == 0) {
+    if (!self->base.opened) {
         text = PyUnicode_FromFormat("<%U not open>", type);
     }
     else if (atomic_load(&self->base.gate.closed)) {
@@ -175,7 +175,7 @@ Queue_close(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     Queue *self = (Queue *)op;
 
-    if (mqc_close_gate(&self->base.gate)) {
+    if (mqc_queue_close(&self->base)) {
         int fd = self->fd;
         self->fd = -1;
         close(fd);
@@ -189,26 +189,16 @@ Queue_unlink(PyObject *op, PyObject *Py_UNUSED(ignored))
     Queue *self = (Queue *)op;
 
     if (self->name == NULL) {
-        mqc_raise("unlink", self->maxmsgsize == 0 ? EBADF : ENOENT, op, NULL);
+        mqc_raise(MQC_OP_UNLINK, !self->base.opened ? EBADF : ENOENT, op, NULL);
         return NULL;
     }
     return unlink_name(self->name);
 }
 
 PyObject *
-Queue_enter(PyObject *op, PyObject *Py_UNUSED(ignored))
-{
-    if (atomic_load(&((mqc_queue *)op)->gate.closed)) {
-        mqc_raise("enter a with block", EBADF, op, NULL);
-        return NULL;
-    }
-    return Py_NewRef(op);
-}
-
-PyObject *
 Queue_exit(PyObject *op, PyObject *Py_UNUSED(args))
 {
-    return mqc_end_block(op, "close");
+    return mqc_queue_exit(op, "close");
 }
 
 /* Two objects are equal if they are handles of one queue of the kernel. */

@@ -6,13 +6,36 @@
 
 #include "mqc/argument.h"
 #include "mqc/family.h"
+#include "mqc/names.h"
+#include "mqc/transfer.h"
 
-const mqc_family_table mqc_family = {
+/* ***** what the core asks of this family ***** */
+
+const mqc_name_table mqc_names = {
     .package = "posixmq",
+    .mark = "priority",
     .signal_variable = "POSIXMQ_SIGNAL",
     .spin_variable = "POSIXMQ_SPIN_US",
-    .repr = Queue_repr,
 };
+
+const mqc_family_table mqc_family = {
+    .put = {"put", 1, 5, 5, {MQC_ITEM, MQC_BLOCK, MQC_TIMEOUT, MQC_MARK, MQC_PROTOCOL}},
+    .put_nowait = {"put_nowait", 1, 3, 3, {MQC_ITEM, MQC_MARK, MQC_PROTOCOL}},
+    .put_many = {"put_many", 1, 5, 5, {MQC_ITEMS, MQC_BLOCK, MQC_TIMEOUT, MQC_MARK, MQC_PROTOCOL}},
+    .get = {"get", 0, 2, 2, {MQC_BLOCK, MQC_TIMEOUT}},
+    .get_nowait = {"get_nowait", 0, 0, 0, {0}},
+    .get_many = {"get_many", 0, 3, 3, {MQC_MAX_ITEMS, MQC_BLOCK, MQC_TIMEOUT}},
+    .get_into = {"get_into", 1, 3, 3, {MQC_BUFFER, MQC_BLOCK, MQC_TIMEOUT}},
+    .receive = {"receive", 0, 2, 2, {MQC_BLOCK, MQC_TIMEOUT}},
+    .repr = Queue_repr,
+    .send = send_message,
+    .receive_message = receive_message,
+    .never_fits = never_fits,
+    .first_mark = 0,
+    .read_mark = read_priority,
+};
+
+/* ***** docstrings of the type ***** */
 
 PyDoc_STRVAR(Queue_doc,
              "Queue(name, maxsize=10, maxmsgsize=1024, *, serializer=None, mode=0o600, "
@@ -266,20 +289,27 @@ PyDoc_STRVAR(Queue_reduce_doc,
              ":raises QueueError: INVALID_DESCRIPTOR\n"
              ":raises RuntimeError: the queue has no name, and no process is being started\n");
 
+/* ***** type spec ***** */
+
 #define METHOD(name, flags)                                                                        \
     {#name, (PyCFunction)(void (*)(void))Queue_##name, flags, Queue_##name##_doc}
+
+/* A method that the core has. */
+#define TRANSFER(name)                                                                             \
+    {#name, (PyCFunction)(void (*)(void))mqc_##name, METH_FASTCALL | METH_KEYWORDS,                \
+     Queue_##name##_doc}
 
 static PyMethodDef Queue_methods[] = {
     METHOD(from_fd, METH_VARARGS | METH_KEYWORDS | METH_CLASS),
     METHOD(anonymous, METH_VARARGS | METH_KEYWORDS | METH_CLASS),
-    METHOD(put, METH_FASTCALL | METH_KEYWORDS),
-    METHOD(put_nowait, METH_FASTCALL | METH_KEYWORDS),
-    METHOD(get, METH_FASTCALL | METH_KEYWORDS),
-    METHOD(get_nowait, METH_NOARGS),
-    METHOD(receive, METH_FASTCALL | METH_KEYWORDS),
-    METHOD(put_many, METH_FASTCALL | METH_KEYWORDS),
-    METHOD(get_many, METH_FASTCALL | METH_KEYWORDS),
-    METHOD(get_into, METH_FASTCALL | METH_KEYWORDS),
+    TRANSFER(put),
+    TRANSFER(put_nowait),
+    TRANSFER(get),
+    TRANSFER(get_nowait),
+    TRANSFER(receive),
+    TRANSFER(put_many),
+    TRANSFER(get_many),
+    TRANSFER(get_into),
     METHOD(qattr, METH_NOARGS),
     METHOD(qsize, METH_NOARGS),
     METHOD(empty, METH_NOARGS),
@@ -290,7 +320,7 @@ static PyMethodDef Queue_methods[] = {
     METHOD(close, METH_NOARGS),
     METHOD(unlink, METH_NOARGS),
     {"__reduce__", Queue_reduce, METH_NOARGS, Queue_reduce_doc},
-    {"__enter__", Queue_enter, METH_NOARGS, Queue_enter_doc},
+    {"__enter__", mqc_queue_enter, METH_NOARGS, Queue_enter_doc},
     {"__exit__", Queue_exit, METH_VARARGS, Queue_exit_doc},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
      "Queue[T] is a queue whose items are of type T."},
@@ -329,7 +359,7 @@ static PyType_Slot Queue_slots[] = {
     {Py_tp_hash, Queue_hash},
     {Py_tp_richcompare, Queue_richcompare},
     {Py_tp_iter, PyObject_SelfIter},
-    {Py_tp_iternext, Queue_next},
+    {Py_tp_iternext, mqc_next},
     {Py_tp_methods, Queue_methods},
     {Py_tp_getset, Queue_getset},
     {Py_tp_members, Queue_members},
@@ -342,6 +372,8 @@ static PyType_Spec Queue_spec = {
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = Queue_slots,
 };
+
+/* ***** module functions ***** */
 
 PyDoc_STRVAR(posixmq_unlink_doc,
              "unlink($module, /, name)\n--\n\n"
@@ -356,13 +388,14 @@ static PyObject *
 posixmq_unlink(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     static const mqc_parameters parameters = {"unlink", 1, 1, 1, {MQC_NAME}};
+    const mqc_arguments given = {&parameters, args, nargs, kwnames};
     module_state *state = PyModule_GetState(module);
-    PyObject *values[1];
+    PyObject *values[MQC_WORDS];
 
-    if (mqc_parse(&state->common, &parameters, args, nargs, kwnames, values) < 0) {
+    if (mqc_parse(&state->common, &given, values) < 0) {
         return NULL;
     }
-    return unlink_name(values[0]);
+    return unlink_name(values[MQC_NAME]);
 }
 
 PyDoc_STRVAR(posixmq_look_doc,
@@ -374,17 +407,18 @@ PyDoc_STRVAR(posixmq_look_doc,
 static PyObject *
 posixmq_look(PyObject *Py_UNUSED(module), PyObject *descriptor)
 {
-    queue_look look;
+    static const mqc_range range = {"descriptor", 0, INT_MAX, "0 or more"};
+    queue_details details;
     long fd;
 
-    if (mqc_read_long(descriptor, "descriptor", 0, INT_MAX, "0 or more", &fd) < 0) {
+    if (mqc_read_long(descriptor, &range, &fd) < 0) {
         return NULL;
     }
-    errno = look_at((int)fd, &look);
+    errno = read_all((int)fd, &details);
     if (errno != 0) {
         return PyErr_SetFromErrno(PyExc_OSError);
     }
-    return look_result(&look);
+    return queue_stat_arguments(&details);
 }
 
 PyDoc_STRVAR(posixmq_mount_doc,
@@ -446,6 +480,8 @@ static PyMethodDef posixmq_functions[] = {
     {NULL},
 };
 
+/* ***** exec, traverse, clear ***** */
+
 static int
 posixmq_exec(PyObject *module)
 {
@@ -489,6 +525,8 @@ posixmq_free(void *module)
 {
     posixmq_clear(module);
 }
+
+/* ***** definition ***** */
 
 MQC_MODULE_SLOTS(posixmq_slots, posixmq_exec);
 

@@ -18,7 +18,7 @@ set_notification(Queue *self, const struct sigevent *event)
         mqc_use_end(&self->base.gate);
     }
     if (error != 0) {
-        mqc_raise("notify", error, (PyObject *)self, NULL);
+        mqc_raise(MQC_OP_NOTIFY, error, (PyObject *)self, NULL);
         return -1;
     }
     return 0;
@@ -67,10 +67,11 @@ notify_callback(Queue *self, PyObject *callback)
 static int
 notify_signal(Queue *self, PyObject *number)
 {
+    const mqc_range range = {"signal", 1, SIGRTMAX, "1 to SIGRTMAX"};
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL};
     long signal_number;
 
-    if (mqc_read_long(number, "signal", 1, SIGRTMAX, "1 to SIGRTMAX", &signal_number) < 0) {
+    if (mqc_read_long(number, &range, &signal_number) < 0) {
         return -1;
     }
     event.sigev_signo = (int)signal_number;

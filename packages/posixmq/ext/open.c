@@ -6,10 +6,14 @@
 #include <stdio.h>    /* snprintf */
 #include <sys/stat.h> /* fchmod */
 
+#include "mqc/argument.h"
 #include "mqc/error.h"
 #include "mqc/serializer.h"
 
-/* Returns the name as bytes in the file system's encoding, or NULL with an exception. */
+#define NAME_RANGE                                                                                 \
+    "a slash followed by 1 to 255 bytes without another slash or NUL, and not /. or /.."
+
+/* Return the name as bytes in the file system's encoding, or NULL with an exception. */
 PyObject *
 encode_name(PyObject *name)
 {
@@ -27,7 +31,7 @@ encode_name(PyObject *name)
         return NULL;
     }
     if (size > 256 && bytes[0] == '/') {
-        mqc_raise("name", ENAMETOOLONG, NULL, name);
+        mqc_raise(MQC_OP_NAME, ENAMETOOLONG, NULL, name);
     }
     else if (size < 2 || bytes[0] != '/' || strlen(bytes) != (size_t)size ||
              strchr(bytes + 1, '/') != NULL || strcmp(bytes, "/.") == 0 ||
@@ -53,7 +57,7 @@ unlink_name(PyObject *name)
     error = system_unlink(PyBytes_AsString(encoded));
     Py_DECREF(encoded);
     if (error != 0) {
-        mqc_raise("unlink", error, NULL, name);
+        mqc_raise(MQC_OP_UNLINK, error, NULL, name);
         return NULL;
     }
     Py_RETURN_NONE;
@@ -110,9 +114,9 @@ open_queue(const char *name, const open_request *request, opened_queue *opened)
     }
 }
 
-/* Learn what the queue really is; EBADF where the descriptor is none of a queue. */
+/* Read attributes, access mode and status; EBADF if the descriptor is not that of a queue. */
 static int
-look_behind(opened_queue *opened)
+read_descriptor(opened_queue *opened)
 {
     int error = system_getattr(opened->fd, &opened->attributes);
     int flags = system_fcntl(opened->fd, F_GETFL, 0);
@@ -150,28 +154,23 @@ create_nameless(const open_request *request, opened_queue *opened)
 static void
 raise_open(PyObject *name, const open_request *request, int error)
 {
-    PyObject *detail = Py_BuildValue("Ollii", name == NULL ? Py_None : name, request->maxsize,
-                                     request->maxmsgsize, request->readable, request->writable);
-
-    if (detail != NULL) {
-        mqc_raise("open", error, NULL, detail);
-        Py_DECREF(detail);
-    }
+    mqc_raise_with(MQC_OP_OPEN, error, NULL,
+                   Py_BuildValue("Ollii", name == NULL ? Py_None : name, request->maxsize,
+                                 request->maxmsgsize, request->readable, request->writable));
 }
 
 int
 read_sizes(PyObject *maxsize, PyObject *maxmsgsize, open_request *request)
 {
-    const char *positive = "1 or more";
+    static const mqc_range messages = {"maxsize", 1, LONG_MAX, "1 or more"};
+    static const mqc_range bytes = {"maxmsgsize", 1, LONG_MAX, "1 or more"};
 
     request->maxsize = 10;
     request->maxmsgsize = 1024;
-    if (maxsize != NULL &&
-        mqc_read_long(maxsize, "maxsize", 1, LONG_MAX, positive, &request->maxsize) < 0) {
+    if (maxsize != NULL && mqc_read_long(maxsize, &messages, &request->maxsize) < 0) {
         return -1;
     }
-    if (maxmsgsize != NULL &&
-        mqc_read_long(maxmsgsize, "maxmsgsize", 1, LONG_MAX, positive, &request->maxmsgsize) < 0) {
+    if (maxmsgsize != NULL && mqc_read_long(maxmsgsize, &bytes, &request->maxmsgsize) < 0) {
         return -1;
     }
     return 0;
@@ -180,6 +179,8 @@ read_sizes(PyObject *maxsize, PyObject *maxmsgsize, open_request *request)
 int
 read_request(PyObject *maxsize, PyObject *maxmsgsize, PyObject *mode, open_request *request)
 {
+    static const mqc_range bits = {"mode", 0, 0777, "permission bits, 0 to 0o777"};
+
     request->mode = 0600;
     if (request->exclusive && !request->create) {
         PyErr_SetString(PyExc_ValueError, "exclusive=True needs create=True");
@@ -192,17 +193,16 @@ read_request(PyObject *maxsize, PyObject *maxmsgsize, PyObject *mode, open_reque
     if (read_sizes(maxsize, maxmsgsize, request) < 0) {
         return -1;
     }
-    if (mode != NULL &&
-        mqc_read_long(mode, "mode", 0, 0777, "permission bits, 0 to 0o777", &request->mode) < 0) {
+    if (mode != NULL && mqc_read_long(mode, &bits, &request->mode) < 0) {
         return -1;
     }
     return 0;
 }
 
-/* Find the status of a queue of this IPC namespace, whose device is that of the namespace's own
- * mqueue file system: the queue of this name, or where that is NULL, one that is created and
- * gone again. O_PATH only looks a queue up: to close the descriptor is not to close the queue,
- * which would take back this process's request to be notified. */
+/* Read the status of any queue of this IPC namespace: its device is that of the namespace's mqueue
+ * file system. The queue is the one of this name; where that is NULL, one is created and removed
+ * again. O_PATH only looks it up: to close such a descriptor does not close the queue, which would
+ * cancel this process's request to be notified. */
 int
 find_status(const char *name, struct system_status *status)
 {
@@ -247,17 +247,13 @@ is_untrusted(const opened_queue *opened)
 static void
 raise_untrusted(PyObject *name, const opened_queue *opened)
 {
-    PyObject *detail = Py_BuildValue("Oli", name == NULL ? Py_None : name, (long)opened->status.uid,
-                                     (int)(opened->status.mode & 0777));
-
-    if (detail != NULL) {
-        mqc_raise("trust", EACCES, NULL, detail);
-        Py_DECREF(detail);
-    }
+    mqc_raise_with(MQC_OP_TRUST, EACCES, NULL,
+                   Py_BuildValue("Oli", name == NULL ? Py_None : name, (long)opened->status.uid,
+                                 (int)(opened->status.mode & 0777)));
 }
 
-/* Let callers into the queue that was opened, with the serializer and the name (or NULL), of
- * which this takes over the references. */
+/* Let calls into the queue that was opened. This takes over the references of the serializer and
+ * the name, which may be NULL. */
 static void
 install(Queue *self, const opened_queue *opened, const mqc_serializer *serializer, PyObject *name)
 {
@@ -267,23 +263,26 @@ install(Queue *self, const opened_queue *opened, const mqc_serializer *serialize
     self->maxmsgsize = opened->attributes.mq_msgsize;
     self->device = (uint64_t)opened->status.major << 32 | opened->status.minor;
     self->inode = opened->status.inode;
-    self->base.serializer = *serializer;
     self->name = name;
-    mqc_gate_open(&self->base.gate);
+    self->base.longest = (size_t)self->maxmsgsize;
+    self->base.check_above = (size_t)self->maxmsgsize;
+    /* More at once than the queue holds would not end while writers keep up. */
+    self->base.most_at_once = (size_t)self->maxsize;
+    mqc_queue_install(&self->base, serializer);
 }
 
-/* Open the queue by its encoded name, or one without a name where that is NULL. Returns 0, an
- * errno, or MQC_UNTRUSTED: then a queue that this call made is gone again. */
+/* Open the queue by its encoded name, or create one without a name where that is NULL. Returns 0,
+ * an errno, or MQC_UNTRUSTED. A queue that was made by a call which fails is gone again. */
 static int
-open_warily(const char *name, const open_request *request, int wary, opened_queue *opened)
+open_checked(const char *name, const open_request *request, int check_writers, opened_queue *opened)
 {
     int error = name == NULL ? create_nameless(request, opened) : open_queue(name, request, opened);
 
     if (error != 0) {
         return error;
     }
-    error = look_behind(opened);
-    if (error == 0 && wary && is_untrusted(opened)) {
+    error = read_descriptor(opened);
+    if (error == 0 && check_writers && is_untrusted(opened)) {
         if (opened->created && name != NULL) {
             system_unlink(name);
         }
@@ -295,7 +294,7 @@ open_warily(const char *name, const open_request *request, int wary, opened_queu
     return error;
 }
 
-/* Open the queue and put all that the constructor was given in its place. */
+/* Open the queue, and set all fields by what the constructor was given. */
 int
 set_up(Queue *self, PyObject *name, const char *encoded, const open_request *request,
        PyObject *serializer)
@@ -303,7 +302,7 @@ set_up(Queue *self, PyObject *name, const char *encoded, const open_request *req
     opened_queue opened = {.fd = -1};
     mqc_serializer methods;
     PyObject *plain = NULL; /* a plain str, whose repr never fails */
-    int error, wary;
+    int error, check_writers;
 
     if (name != NULL) {
         plain = PyUnicode_FromObject(name);
@@ -311,13 +310,14 @@ set_up(Queue *self, PyObject *name, const char *encoded, const open_request *req
             return -1;
         }
     }
-    wary = mqc_serializer_prepare(self->base.state, &self->base.manners, &methods, serializer);
-    if (wary < 0) {
+    check_writers =
+        mqc_serializer_prepare(self->base.state, &self->base.policy, &methods, serializer);
+    if (check_writers < 0) {
         Py_XDECREF(plain);
         return -1;
     }
     Py_BEGIN_ALLOW_THREADS
-    error = open_warily(encoded, request, wary, &opened);
+    error = open_checked(encoded, request, check_writers, &opened);
     Py_END_ALLOW_THREADS
     if (error == 0) {
         install(self, &opened, &methods, plain);
@@ -348,30 +348,27 @@ set_up_by_name(Queue *self, PyObject *name, const open_request *request, PyObjec
     return result;
 }
 
-/* Take the descriptor over unless something is wrong with it. */
+/* Take over the descriptor, unless something is wrong with it. */
 int
 set_up_by_descriptor(Queue *self, int fd, PyObject *serializer)
 {
     opened_queue opened = {.fd = fd};
     mqc_serializer methods;
-    int error = look_behind(&opened);
-    int wary;
+    int error = read_descriptor(&opened);
+    int check_writers;
 
     if (error != 0) {
-        PyObject *detail = PyLong_FromLong(fd);
-        if (detail != NULL) {
-            mqc_raise("from_fd", error, NULL, detail);
-            Py_DECREF(detail);
-        }
+        mqc_raise_with(MQC_OP_FROM_FD, error, NULL, PyLong_FromLong(fd));
         return -1;
     }
-    wary = mqc_serializer_prepare(self->base.state, &self->base.manners, &methods, serializer);
-    if (wary > 0 && is_untrusted(&opened)) {
+    check_writers =
+        mqc_serializer_prepare(self->base.state, &self->base.policy, &methods, serializer);
+    if (check_writers > 0 && is_untrusted(&opened)) {
         mqc_serializer_clear(&methods);
         raise_untrusted(NULL, &opened);
-        wary = -1;
+        check_writers = -1;
     }
-    if (wary < 0) {
+    if (check_writers < 0) {
         return -1;
     }
     system_fcntl(fd, F_SETFD, FD_CLOEXEC);

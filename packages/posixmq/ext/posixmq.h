@@ -11,10 +11,9 @@
 
 #include <mqueue.h> /* struct mq_attr, which libc has as the kernel lays it out */
 #include <signal.h> /* struct sigevent */
-#ifdef __FreeBSD__
 #include <sys/syscall.h>
-#endif
 
+#include "mqc/call.h"
 #include "mqc/queue.h"
 
 typedef struct {
@@ -27,37 +26,16 @@ typedef struct {
     atomic_int fd; /* -1 unless open */
     int access;    /* O_RDWR, O_RDONLY or O_WRONLY */
     long maxsize;
-    long maxmsgsize; /* 0 until the queue is open */
-    uint64_t device; /* with the inode, which queue this is */
+    long maxmsgsize;
+    uint64_t device; /* together with the inode this identifies the queue */
     uint64_t inode;
     PyObject *name; /* NULL for an anonymous queue */
     PyObject *weakrefs;
 } Queue;
 
-/* MQ_PRIO_MAX of <limits.h> less one, the kernel's fixed value. */
-#ifdef __FreeBSD__
-#define MOST_PRIORITY 63
-#define PRIORITY_RANGE "0 to 63 (MQ_PRIO_MAX - 1)"
-#else
-#define MOST_PRIORITY 32767
-#define PRIORITY_RANGE "0 to 32767 (MQ_PRIO_MAX - 1)"
-#endif
-
 extern struct PyModuleDef posixmq_module;
 
-#ifdef __FreeBSD__
-typedef struct timespec mq_timespec;
-#define SYS_mq_open SYS_kmq_open
-#define SYS_mq_unlink SYS_kmq_unlink
-#define SYS_mq_getsetattr SYS_kmq_setattr
-#define SYS_mq_notify SYS_kmq_notify
-#define MQC_SYS_mq_timedsend SYS_kmq_timedsend
-#define MQC_SYS_mq_timedreceive SYS_kmq_timedreceive
-#else
-typedef struct mqc_timespec mq_timespec;
-#endif
-
-/* As statx(2) lays it out. */
+/* The layout of statx(2). */
 struct system_time {
     int64_t seconds;
     uint32_t nanoseconds;
@@ -75,15 +53,12 @@ struct system_status {
     uint64_t spare[14];
 };
 
-#define NAME_RANGE                                                                                 \
-    "a slash followed by 1 to 255 bytes without another slash or NUL, and not /. or /.."
-
 typedef struct {
     long maxsize, maxmsgsize, mode;
     int create, exclusive, readable, writable;
 } open_request;
 
-/* A queue as it was found behind its descriptor. */
+/* What was found out about a queue by its descriptor. */
 typedef struct {
     int fd;
     int created;
@@ -92,13 +67,13 @@ typedef struct {
     struct system_status status;
 } opened_queue;
 
-/* All that the kernel tells of a queue. */
+/* All that the kernel tells about a queue. */
 typedef struct {
     struct mq_attr attributes;
     struct system_status status;
     char text[256]; /* "QSIZE:... NOTIFY:... SIGNO:... NOTIFY_PID:...", see mq_overview(7) */
     ssize_t length; /* of the text, or -1 where the descriptor does not permit reading */
-} queue_look;
+} queue_details;
 
 /* kernel.c */
 int system_open(const char *name, int flags, mode_t mode, struct mq_attr *attributes, int *fd);
@@ -121,47 +96,39 @@ int set_up_by_name(Queue *self, PyObject *name, const open_request *request, PyO
 int set_up_by_descriptor(Queue *self, int fd, PyObject *serializer);
 
 /* lifecycle.c */
-PyObject *Queue_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs));
+PyObject *Queue_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);
 int Queue_init(PyObject *op, PyObject *args, PyObject *kwargs);
 PyObject *Queue_anonymous(PyObject *type, PyObject *args, PyObject *kwargs);
 PyObject *Queue_from_fd(PyObject *type, PyObject *args, PyObject *kwargs);
 void Queue_dealloc(PyObject *op);
 PyObject *Queue_repr(PyObject *op);
-PyObject *Queue_close(PyObject *op, PyObject *Py_UNUSED(ignored));
-PyObject *Queue_unlink(PyObject *op, PyObject *Py_UNUSED(ignored));
-PyObject *Queue_enter(PyObject *op, PyObject *Py_UNUSED(ignored));
-PyObject *Queue_exit(PyObject *op, PyObject *Py_UNUSED(args));
+PyObject *Queue_close(PyObject *op, PyObject *ignored);
+PyObject *Queue_unlink(PyObject *op, PyObject *ignored);
+PyObject *Queue_exit(PyObject *op, PyObject *args);
 PyObject *Queue_richcompare(PyObject *op, PyObject *other, int operation);
 Py_hash_t Queue_hash(PyObject *op);
-PyObject *Queue_reduce(PyObject *op, PyObject *Py_UNUSED(ignored));
+PyObject *Queue_reduce(PyObject *op, PyObject *ignored);
 
 /* transfer.c */
-PyObject *get_into(Queue *self, PyObject *buffer, int64_t patience);
-PyObject *Queue_put(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
-PyObject *Queue_put_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs,
-                           PyObject *kwnames);
-PyObject *Queue_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
-PyObject *Queue_get_nowait(PyObject *op, PyObject *Py_UNUSED(ignored));
-PyObject *Queue_receive(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
-PyObject *Queue_put_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
-PyObject *Queue_get_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
-PyObject *Queue_get_into(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
-PyObject *Queue_next(PyObject *op);
+int send_message(const mqc_call *call, int may_sleep);
+int receive_message(mqc_call *call, int may_sleep);
+int never_fits(const mqc_queue *queue, size_t size);
+int read_priority(PyObject *priority, long *mark);
 
 /* attributes.c */
-PyObject *Queue_qattr(PyObject *op, PyObject *Py_UNUSED(ignored));
-PyObject *Queue_qsize(PyObject *op, PyObject *Py_UNUSED(ignored));
-PyObject *Queue_empty(PyObject *op, PyObject *Py_UNUSED(ignored));
-PyObject *Queue_full(PyObject *op, PyObject *Py_UNUSED(ignored));
-PyObject *Queue_fileno(PyObject *op, PyObject *Py_UNUSED(ignored));
-PyObject *Queue_get_name(PyObject *op, void *Py_UNUSED(closure));
-PyObject *Queue_get_maxsize(PyObject *op, void *Py_UNUSED(closure));
-PyObject *Queue_get_maxmsgsize(PyObject *op, void *Py_UNUSED(closure));
-PyObject *Queue_get_readable(PyObject *op, void *Py_UNUSED(closure));
-PyObject *Queue_get_writable(PyObject *op, void *Py_UNUSED(closure));
-int look_at(int fd, queue_look *look);
-PyObject *look_result(const queue_look *look);
-PyObject *Queue_stat(PyObject *op, PyObject *Py_UNUSED(ignored));
+PyObject *Queue_qattr(PyObject *op, PyObject *ignored);
+PyObject *Queue_qsize(PyObject *op, PyObject *ignored);
+PyObject *Queue_empty(PyObject *op, PyObject *ignored);
+PyObject *Queue_full(PyObject *op, PyObject *ignored);
+PyObject *Queue_fileno(PyObject *op, PyObject *ignored);
+PyObject *Queue_get_name(PyObject *op, void *closure);
+PyObject *Queue_get_maxsize(PyObject *op, void *closure);
+PyObject *Queue_get_maxmsgsize(PyObject *op, void *closure);
+PyObject *Queue_get_readable(PyObject *op, void *closure);
+PyObject *Queue_get_writable(PyObject *op, void *closure);
+int read_all(int fd, queue_details *details);
+PyObject *queue_stat_arguments(const queue_details *details);
+PyObject *Queue_stat(PyObject *op, PyObject *ignored);
 
 /* notify.c */
 PyObject *Queue_notify(PyObject *op, PyObject *target);

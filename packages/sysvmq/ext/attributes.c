@@ -8,7 +8,7 @@
 
 /* Ask the kernel; -1 with an exception if it does not say. */
 static int
-read_status(Queue *self, struct msqid_ds *status)
+read_attributes(Queue *self, struct msqid_ds *status)
 {
     int error = mqc_use_begin(&self->base.gate);
 
@@ -17,7 +17,7 @@ read_status(Queue *self, struct msqid_ds *status)
         mqc_use_end(&self->base.gate);
     }
     if (error != 0) {
-        mqc_raise("get the attributes", error, (PyObject *)self, NULL);
+        mqc_raise(MQC_OP_ATTRIBUTES, error, (PyObject *)self, NULL);
         return -1;
     }
     return 0;
@@ -28,7 +28,7 @@ Queue_qattr(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     struct msqid_ds status;
 
-    if (read_status((Queue *)op, &status) < 0) {
+    if (read_attributes((Queue *)op, &status) < 0) {
         return NULL;
     }
     return Py_BuildValue("{sksk}", "size", (unsigned long)status.msg_qnum, "max_bytes",
@@ -42,7 +42,7 @@ Queue_stat(PyObject *op, PyObject *Py_UNUSED(ignored))
     PyObject *class, *result;
     struct msqid_ds status;
 
-    if (read_status(self, &status) < 0) {
+    if (read_attributes(self, &status) < 0) {
         return NULL;
     }
     class = mqc_import("._system", "QueueStat");
@@ -60,29 +60,22 @@ Queue_stat(PyObject *op, PyObject *Py_UNUSED(ignored))
     return result;
 }
 
-static int
-read_change(PyObject *value, const char *parameter, long low, long high, const char *range,
-            long *result)
-{
-    return value == Py_None ? 0 : mqc_read_long(value, parameter, low, high, range, result);
-}
-
-/* The error of set(), with what was asked for. */
+/* Raise the error of set(), with what was asked for. */
 static void
 raise_set(Queue *self, int error, const changes *wanted)
 {
-    PyObject *detail = Py_BuildValue("lll", wanted->uid, wanted->gid, wanted->max_bytes);
-
-    if (detail != NULL) {
-        mqc_raise("set", error, (PyObject *)self, detail);
-        Py_DECREF(detail);
-    }
+    mqc_raise_with(MQC_OP_SET, error, (PyObject *)self,
+                   Py_BuildValue("lll", wanted->uid, wanted->gid, wanted->max_bytes));
 }
 
 PyObject *
 Queue_set(PyObject *op, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"mode", "uid", "gid", "max_bytes", NULL};
+    static const mqc_range bits = {"mode", 0, 0777, "permission bits, 0 to 0o777"};
+    static const mqc_range user = {"uid", 0, MOST_USER, "0 to 4294967294"};
+    static const mqc_range group = {"gid", 0, MOST_USER, "0 to 4294967294"};
+    static const mqc_range bytes = {"max_bytes", 1, LONG_MAX, "1 or more"};
     Queue *self = (Queue *)op;
     PyObject *mode = Py_None, *uid = Py_None, *gid = Py_None, *max_bytes = Py_None;
     changes wanted = {-1, -1, -1, -1};
@@ -90,10 +83,10 @@ Queue_set(PyObject *op, PyObject *args, PyObject *kwargs)
 
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|$OOOO:set", names, &mode, &uid, &gid,
                                      &max_bytes) ||
-        read_change(mode, "mode", 0, 0777, "permission bits, 0 to 0o777", &wanted.mode) < 0 ||
-        read_change(uid, "uid", 0, MOST_USER, "0 to 4294967294", &wanted.uid) < 0 ||
-        read_change(gid, "gid", 0, MOST_USER, "0 to 4294967294", &wanted.gid) < 0 ||
-        read_change(max_bytes, "max_bytes", 1, LONG_MAX, "1 or more", &wanted.max_bytes) < 0) {
+        mqc_read_optional(mode, &bits, &wanted.mode) < 0 ||
+        mqc_read_optional(uid, &user, &wanted.uid) < 0 ||
+        mqc_read_optional(gid, &group, &wanted.gid) < 0 ||
+        mqc_read_optional(max_bytes, &bytes, &wanted.max_bytes) < 0) {
         return NULL;
     }
     error = mqc_use_begin(&self->base.gate);
@@ -113,7 +106,7 @@ Queue_qsize(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     struct msqid_ds status;
 
-    if (read_status((Queue *)op, &status) < 0) {
+    if (read_attributes((Queue *)op, &status) < 0) {
         return NULL;
     }
     return PyLong_FromUnsignedLong(status.msg_qnum);
@@ -124,7 +117,7 @@ Queue_empty(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
     struct msqid_ds status;
 
-    if (read_status((Queue *)op, &status) < 0) {
+    if (read_attributes((Queue *)op, &status) < 0) {
         return NULL;
     }
     return PyBool_FromLong(status.msg_qnum == 0);
@@ -142,7 +135,7 @@ Queue_get_id(PyObject *op, void *Py_UNUSED(closure))
     return PyLong_FromLong(((Queue *)op)->id);
 }
 
-/* The capacity may be changed by anybody with the right to: ask as long as the queue is open. */
+/* Anybody with the right to may change the capacity, so ask for as long as the queue is open. */
 static long
 current_max_bytes(Queue *self)
 {

@@ -37,11 +37,11 @@ system_stat(int id, struct msqid_ds *status)
     return msgctl(id, IPC_STAT, status) < 0 ? removed_or(errno) : 0;
 }
 
-/* As system_stat, even where this user may not read the queue. IPC_STAT wants that right; the
- * table that MSG_STAT_ANY reads by place shows everybody's, as /proc/sysvipc/msg does. A place is
- * the low bits of an id, and Linux (4.17 and later) takes a whole id for it. */
+/* The same, also where this user may not read the queue, which IPC_STAT requires. MSG_STAT_ANY
+ * reads any queue of the kernel's table by its index, as /proc/sysvipc/msg does. The index is the
+ * low bits of an id, and Linux (4.17 and later) takes a whole id for it. */
 int
-system_look(int id, struct msqid_ds *status)
+system_stat_any(int id, struct msqid_ds *status)
 {
     int error = system_stat(id, status);
 #ifdef __linux__
@@ -56,7 +56,7 @@ system_look(int id, struct msqid_ds *status)
 #else
     found = msgctl(id, MSG_STAT_ANY, status);
     if (found < 0) {
-        return errno == EINVAL ? EACCES : errno; /* an older kernel: what IPC_STAT said stands */
+        return errno == EINVAL ? EACCES : errno; /* an older kernel: keep the errno of IPC_STAT */
     }
     return found == id ? 0 : EIDRM;
 #endif
@@ -81,7 +81,7 @@ key_of(const struct msqid_ds *status)
 #endif
 }
 
-/* msgrcv(2), which other systems than Linux give no flag to look at a message or to except one. */
+/* msgrcv(2). Only Linux has flags to look at a message and to except a type. */
 ssize_t
 system_receive(int id, void *buffer, size_t size, long type, int flags)
 {
@@ -117,12 +117,12 @@ apply_changes(const changes *wanted, struct msqid_ds *status)
     }
 }
 
-/* IPC_SET sets all at once, so what shall stay has to be asked for first. */
+/* IPC_SET sets everything at once, so read the present values first. */
 int
 system_set(int id, const changes *wanted)
 {
     struct msqid_ds status;
-    int error = system_look(id, &status);
+    int error = system_stat_any(id, &status);
 
     if (error != 0) {
         return error;
@@ -134,18 +134,18 @@ system_set(int id, const changes *wanted)
     if (errno != EINVAL) {
         return errno;
     }
-    /* Removed, or an owner has no number in this user namespace. */
-    error = system_look(id, &status);
+    /* The queue was removed, or an owner has no number in this user namespace. */
+    error = system_stat_any(id, &status);
     return error != 0 ? error : EINVAL;
 }
 
-/* Change the capacity unless it is what was asked for: others' queues may be used as well. */
+/* Change the capacity, unless it is right already: a user who may not change a queue may use it. */
 int
 system_set_max_bytes(int id, long max_bytes)
 {
     const changes wanted = {.mode = -1, .uid = -1, .gid = -1, .max_bytes = max_bytes};
     struct msqid_ds status;
-    int error = system_look(id, &status);
+    int error = system_stat_any(id, &status);
 
     if (error != 0 || status.msg_qbytes == (unsigned long)max_bytes) {
         return error;
@@ -154,14 +154,14 @@ system_set_max_bytes(int id, long max_bytes)
     return error == EINVAL ? EPERM : error;
 }
 
-/* Why a message that the kernel refused with EINVAL, or has no room for, can never be sent. */
+/* Why a message of this size can never be sent; 0 if it can. */
 int
-never_fits(int id, size_t size)
+system_never_fits(int id, size_t size)
 {
     struct msqid_ds status;
-    int error = system_look(id, &status);
+    int error = system_stat_any(id, &status);
 
-    if (error == EACCES) { /* a writer who may not look, and an older kernel */
+    if (error == EACCES) { /* a writer who may not look, on an older kernel */
         return size > (size_t)system_msgmax() ? EMSGSIZE : 0;
     }
     if (error != 0) {

@@ -20,8 +20,10 @@ Queue_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwa
     if (self != NULL) {
         mqc_queue_bind(&self->base, module);
         self->id = -1;
-        self->base.manners.on_signal_raises = 1;
-        atomic_store(&self->longest, MQC_SCRATCH);
+        self->base.policy.on_signal_raises = 1;
+        self->base.longest = MQC_SCRATCH;
+        self->base.check_above = MQC_SCRATCH;
+        self->base.most_at_once = SIZE_MAX;
     }
     return (PyObject *)self;
 }
@@ -40,12 +42,12 @@ Queue_init(PyObject *op, PyObject *args, PyObject *kwargs)
                                      &options.serializer, &mode, &request.create,
                                      &request.exclusive, &options.on_signal, &options.spin_us,
                                      &options.trusted) ||
-        read_request(key, max_bytes, mode, &request) < 0 || mqc_gate_claim(&self->base.gate) < 0) {
+        read_request(key, max_bytes, mode, &request) < 0 || mqc_queue_claim(&self->base) < 0) {
         return -1;
     }
-    if (mqc_read_options(&options, &self->base.gate, &self->base.manners) < 0 ||
+    if (mqc_read_options(&options, &self->base.gate, &self->base.policy) < 0 ||
         set_up(self, &request, options.serializer) < 0) {
-        mqc_gate_unclaim(&self->base.gate);
+        mqc_queue_unclaim(&self->base);
         return -1;
     }
     return 0;
@@ -125,7 +127,7 @@ Queue_repr(PyObject *op)
     if (type == NULL) {
         return NULL;
     }
-    if (self->id < 0) {
+    if (!self->base.opened) {
         text = PyUnicode_FromFormat("<%U not open>", type);
     }
     else if (self->key == 0) {
@@ -138,8 +140,8 @@ Queue_repr(PyObject *op)
     return text;
 }
 
-/* Two objects are equal that stand for one queue in the kernel, closed or not; one that was
- * never opened equals itself alone. */
+/* Two objects are equal if they stand for one queue of the kernel, closed or not. An object that
+ * was never opened equals only itself. */
 PyObject *
 Queue_richcompare(PyObject *op, PyObject *other, int comparison)
 {
@@ -180,32 +182,22 @@ Queue_close(PyObject *op, PyObject *Py_UNUSED(ignored))
     }
     error = system_remove(self->id);
     if (error != 0 && error != EIDRM) {
-        mqc_raise("close", error, op, NULL);
+        mqc_raise(MQC_OP_CLOSE, error, op, NULL);
         return NULL;
     }
-    mqc_close_gate(&self->base.gate);
+    mqc_queue_close(&self->base);
     Py_RETURN_NONE;
 }
 
 PyObject *
 Queue_detach(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    mqc_close_gate(&((mqc_queue *)op)->gate);
+    mqc_queue_close((mqc_queue *)op);
     Py_RETURN_NONE;
-}
-
-PyObject *
-Queue_enter(PyObject *op, PyObject *Py_UNUSED(ignored))
-{
-    if (atomic_load(&((mqc_queue *)op)->gate.closed)) {
-        mqc_raise("enter a with block", EBADF, op, NULL);
-        return NULL;
-    }
-    return Py_NewRef(op);
 }
 
 PyObject *
 Queue_exit(PyObject *op, PyObject *Py_UNUSED(args))
 {
-    return mqc_end_block(op, ((Queue *)op)->maker == getpid() ? "close" : "detach");
+    return mqc_queue_exit(op, ((Queue *)op)->maker == getpid() ? "close" : "detach");
 }

@@ -8,13 +8,41 @@
 #include "mqc/error.h"
 #include "mqc/family.h"
 #include "mqc/import.h"
+#include "mqc/names.h"
+#include "mqc/transfer.h"
 
-const mqc_family_table mqc_family = {
+/* ***** what the core asks of this family ***** */
+
+const mqc_name_table mqc_names = {
     .package = "sysvmq",
+    .mark = "msg_type",
     .signal_variable = "SYSVMQ_SIGNAL",
     .spin_variable = "SYSVMQ_SPIN_US",
-    .repr = Queue_repr,
 };
+
+const mqc_family_table mqc_family = {
+    .put = {"put", 1, 4, 5, {MQC_ITEM, MQC_BLOCK, MQC_MARK, MQC_PROTOCOL, MQC_TIMEOUT}},
+    .put_nowait = {"put_nowait", 1, 3, 3, {MQC_ITEM, MQC_MARK, MQC_PROTOCOL}},
+    .put_many = {"put_many", 1, 4, 5, {MQC_ITEMS, MQC_BLOCK, MQC_MARK, MQC_PROTOCOL, MQC_TIMEOUT}},
+    .get = {"get", 0, 2, 4, {MQC_BLOCK, MQC_MARK, MQC_TIMEOUT, MQC_EXCLUDE}},
+    .get_nowait = {"get_nowait", 0, 1, 2, {MQC_MARK, MQC_EXCLUDE}},
+    .get_many =
+        {"get_many", 0, 3, 5, {MQC_MAX_ITEMS, MQC_BLOCK, MQC_MARK, MQC_TIMEOUT, MQC_EXCLUDE}},
+    .get_into = {"get_into", 1, 3, 5, {MQC_BUFFER, MQC_BLOCK, MQC_MARK, MQC_TIMEOUT, MQC_EXCLUDE}},
+    .receive = {"receive", 0, 2, 4, {MQC_BLOCK, MQC_MARK, MQC_TIMEOUT, MQC_EXCLUDE}},
+    .repr = Queue_repr,
+    .send = send_message,
+    .receive_message = receive_message,
+    .never_fits = never_fits,
+    .mark_in_front = 1,
+    .first_mark = 1,
+    .read_mark = read_type,
+    .select = select_type,
+    .recheck_writers = recheck_writers,
+    .count_messages = count_messages,
+};
+
+/* ***** docstrings of the type ***** */
 
 PyDoc_STRVAR(Queue_doc,
              "Queue(key=None, max_bytes=None, *, serializer=None, mode=0o600, create=True, "
@@ -276,18 +304,25 @@ PyDoc_STRVAR(Queue_empty_doc,
              "empty($self, /)\n--\n\n"
              "Return True if the queue held no message a moment ago.\n");
 
+/* ***** type spec ***** */
+
 #define METHOD(name, flags)                                                                        \
     {#name, (PyCFunction)(void (*)(void))Queue_##name, flags, Queue_##name##_doc}
 
+/* A method that the core has. */
+#define TRANSFER(name)                                                                             \
+    {#name, (PyCFunction)(void (*)(void))mqc_##name, METH_FASTCALL | METH_KEYWORDS,                \
+     Queue_##name##_doc}
+
 static PyMethodDef Queue_methods[] = {
-    METHOD(put, METH_FASTCALL | METH_KEYWORDS),
-    METHOD(put_nowait, METH_FASTCALL | METH_KEYWORDS),
-    METHOD(get, METH_FASTCALL | METH_KEYWORDS),
-    METHOD(get_nowait, METH_FASTCALL | METH_KEYWORDS),
-    METHOD(receive, METH_FASTCALL | METH_KEYWORDS),
-    METHOD(put_many, METH_FASTCALL | METH_KEYWORDS),
-    METHOD(get_many, METH_FASTCALL | METH_KEYWORDS),
-    METHOD(get_into, METH_FASTCALL | METH_KEYWORDS),
+    TRANSFER(put),
+    TRANSFER(put_nowait),
+    TRANSFER(get),
+    TRANSFER(get_nowait),
+    TRANSFER(receive),
+    TRANSFER(put_many),
+    TRANSFER(get_many),
+    TRANSFER(get_into),
     METHOD(peek, METH_FASTCALL | METH_KEYWORDS),
     METHOD(from_id, METH_VARARGS | METH_KEYWORDS | METH_CLASS),
     METHOD(qattr, METH_NOARGS),
@@ -298,7 +333,7 @@ static PyMethodDef Queue_methods[] = {
     {"_watch", Queue_watch, METH_VARARGS, Queue_watch_doc},
     METHOD(close, METH_NOARGS),
     METHOD(detach, METH_NOARGS),
-    {"__enter__", Queue_enter, METH_NOARGS, Queue_enter_doc},
+    {"__enter__", mqc_queue_enter, METH_NOARGS, Queue_enter_doc},
     {"__exit__", Queue_exit, METH_VARARGS, Queue_exit_doc},
     {"__reduce__", Queue_reduce, METH_NOARGS, Queue_reduce_doc},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS,
@@ -340,7 +375,7 @@ static PyType_Slot Queue_slots[] = {
     {Py_tp_richcompare, Queue_richcompare},
     {Py_tp_hash, Queue_hash},
     {Py_tp_iter, PyObject_SelfIter},
-    {Py_tp_iternext, Queue_next},
+    {Py_tp_iternext, mqc_next},
     {Py_tp_methods, Queue_methods},
     {Py_tp_getset, Queue_getset},
     {Py_tp_members, Queue_members},
@@ -353,6 +388,8 @@ static PyType_Spec Queue_spec = {
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = Queue_slots,
 };
+
+/* ***** module functions ***** */
 
 PyDoc_STRVAR(sysvmq_ftok_doc,
              "ftok($module, /, path, project_id)\n--\n\n"
@@ -372,6 +409,7 @@ static PyObject *
 sysvmq_ftok(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"path", "project_id", NULL};
+    static const mqc_range range = {"project_id", 1, 255, "1 to 255"};
     PyObject *path = NULL, *project, *result = NULL;
     long project_id;
     key_t key;
@@ -381,7 +419,7 @@ sysvmq_ftok(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
                                      &project)) {
         return NULL;
     }
-    if (mqc_read_long(project, "project_id", 1, 255, "1 to 255", &project_id) < 0) {
+    if (mqc_read_long(project, &range, &project_id) < 0) {
         Py_DECREF(path);
         return NULL;
     }
@@ -391,7 +429,7 @@ sysvmq_ftok(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
     error = key == -1 ? errno : 0; /* -1 is a key as well */
     Py_END_ALLOW_THREADS
     if (error != 0) {
-        mqc_raise("ftok", error, NULL, path);
+        mqc_raise(MQC_OP_FTOK, error, NULL, path);
     }
     else {
         result = PyLong_FromUnsignedLong((uint32_t)key);
@@ -426,7 +464,7 @@ sysvmq_remove(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
     }
     error = system_remove((int)id);
     if (error != 0) {
-        raise_by_id("remove", error == EIDRM ? ENOENT : error, id);
+        raise_by_id(MQC_OP_REMOVE, error == EIDRM ? ENOENT : error, id);
         return NULL;
     }
     Py_RETURN_NONE;
@@ -443,14 +481,14 @@ static PyObject *
 sysvmq_limits(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
 #ifndef __linux__
-    mqc_raise("limits", ENOSYS, NULL, NULL);
+    mqc_raise(MQC_OP_LIMITS, ENOSYS, NULL, NULL);
     return NULL;
 #else
     PyObject *class, *result;
     struct msginfo information;
 
     if (msgctl(0, MSG_INFO, (struct msqid_ds *)&information) < 0) {
-        mqc_raise("limits", errno, NULL, NULL);
+        mqc_raise(MQC_OP_LIMITS, errno, NULL, NULL);
         return NULL;
     }
     class = mqc_import("._system", "Limits");
@@ -474,6 +512,8 @@ static PyMethodDef sysvmq_functions[] = {
     {"limits", sysvmq_limits, METH_NOARGS, sysvmq_limits_doc},
     {NULL},
 };
+
+/* ***** exec, traverse, clear ***** */
 
 static int
 sysvmq_exec(PyObject *module)
@@ -518,6 +558,8 @@ sysvmq_free(void *module)
 {
     sysvmq_clear(module);
 }
+
+/* ***** definition ***** */
 
 MQC_MODULE_SLOTS(sysvmq_slots, sysvmq_exec);
 

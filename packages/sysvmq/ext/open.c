@@ -50,7 +50,7 @@ open_queue(open_request *request, int *id)
     }
 }
 
-/* MQC_UNTRUSTED where others may write to the queue, else 0. */
+/* MQC_UNTRUSTED where others may write to the queue, 0 otherwise. */
 static int
 judge_writers(const struct msqid_ds *status, mqc_writers *writers)
 {
@@ -62,7 +62,7 @@ judge_writers(const struct msqid_ds *status, mqc_writers *writers)
     return mqc_others_write(writers) ? MQC_UNTRUSTED : 0;
 }
 
-/* The same, or an errno: EACCES for who may not look, and he may not read either. */
+/* The same, or an errno. EACCES means that this user may not look, and may not read either. */
 int
 check_writers(int id, mqc_writers *writers)
 {
@@ -72,7 +72,7 @@ check_writers(int id, mqc_writers *writers)
     return error != 0 ? error : judge_writers(&status, writers);
 }
 
-/* Give the queue its size and learn it. */
+/* Set the queue's capacity if asked to, and read it. */
 static int
 size_queue(const open_request *request, int id, long *max_bytes)
 {
@@ -90,8 +90,8 @@ size_queue(const open_request *request, int id, long *max_bytes)
     return error;
 }
 
-/* Open the queue, and change nothing of one that is not to be trusted; one that this call
- * created does not outlive a failure. */
+/* Open the queue, and change nothing of one that is not trusted. A queue that was made by a call
+ * which fails is gone again. */
 static int
 open_and_size_queue(open_request *request, int *id, long *max_bytes)
 {
@@ -100,10 +100,10 @@ open_and_size_queue(open_request *request, int *id, long *max_bytes)
     if (error != 0) {
         return error;
     }
-    if (request->wary) {
+    if (request->check_writers) {
         error = check_writers(*id, &request->writers);
-        request->unseen = error == EACCES;
-        error = request->unseen ? 0 : error;
+        request->unchecked = error == EACCES;
+        error = request->unchecked ? 0 : error;
     }
     if (error == 0) {
         error = size_queue(request, *id, max_bytes);
@@ -114,8 +114,8 @@ open_and_size_queue(open_request *request, int *id, long *max_bytes)
     return error;
 }
 
-/* Find what the kernel says of a queue by its id. Who may only write learns all but the size;
- * who has no right to it gets EACCES as from msgget(2), which can only be asked by key. */
+/* Find a queue by its id. A user who may only write learns all but the capacity. A user without
+ * any right gets EACCES, as from msgget(2), which can only be asked by key. */
 static int
 find_by_id(open_request *request, int id, long *max_bytes)
 {
@@ -123,12 +123,12 @@ find_by_id(open_request *request, int id, long *max_bytes)
     int found, error = system_stat(id, &status);
 
     *max_bytes = error == 0 ? capacity(&status) : LONG_MAX;
-    if (error == 0 && request->wary) {
+    if (error == 0 && request->check_writers) {
         error = judge_writers(&status, &request->writers);
     }
     else if (error == EACCES) {
-        request->unseen = request->wary;
-        error = system_look(id, &status);
+        request->unchecked = request->check_writers;
+        error = system_stat_any(id, &status);
         if (error == 0 && key_of(&status) != 0) {
             error = find_queue((key_t)key_of(&status), &found);
             error = error == 0 && found != id ? EIDRM : error;
@@ -141,17 +141,15 @@ find_by_id(open_request *request, int id, long *max_bytes)
 static void
 raise_open(const open_request *request, int error)
 {
-    PyObject *detail = Py_BuildValue("kl", request->key, request->max_bytes);
-
-    if (detail != NULL) {
-        mqc_raise("open", error, NULL, detail);
-        Py_DECREF(detail);
-    }
+    mqc_raise_with(MQC_OP_OPEN, error, NULL, Py_BuildValue("kl", request->key, request->max_bytes));
 }
 
 int
 read_request(PyObject *key, PyObject *max_bytes, PyObject *mode, open_request *request)
 {
+    static const mqc_range keys = {"key", 0, MOST_KEY, "0 (private) or a positive key of 32 bits"};
+    static const mqc_range bytes = {"max_bytes", 1, LONG_MAX, "1 or more"};
+    static const mqc_range bits = {"mode", 0, 0777, "permission bits, 0 to 0o777"};
     long number = 0;
 
     request->mode = 0600;
@@ -159,67 +157,55 @@ read_request(PyObject *key, PyObject *max_bytes, PyObject *mode, open_request *r
         PyErr_SetString(PyExc_ValueError, "exclusive=True needs create=True");
         return -1;
     }
-    if (key != NULL && key != Py_None &&
-        mqc_read_long(key, "key", 0, MOST_KEY, "0 (private) or a positive key of 32 bits",
-                      &number) < 0) {
+    if (mqc_read_optional(key, &keys, &number) < 0) {
         return -1;
     }
     request->key = (unsigned long)number;
-    if (max_bytes != NULL && max_bytes != Py_None &&
-        mqc_read_long(max_bytes, "max_bytes", 1, LONG_MAX, "1 or more", &request->max_bytes) < 0) {
+    if (mqc_read_optional(max_bytes, &bytes, &request->max_bytes) < 0) {
         return -1;
     }
-    if (mode != NULL &&
-        mqc_read_long(mode, "mode", 0, 0777, "permission bits, 0 to 0o777", &request->mode) < 0) {
+    if (mode != NULL && mqc_read_long(mode, &bits, &request->mode) < 0) {
         return -1;
     }
     return 0;
 }
 
-/* The error of an operation on a queue that is known by its id alone. */
+/* Raise the error of an operation on a queue that is known by its id only. */
 void
-raise_by_id(const char *operation, int error, long id)
+raise_by_id(mqc_operation operation, int error, long id)
 {
-    PyObject *detail = PyLong_FromLong(id);
-
-    if (detail != NULL) {
-        mqc_raise(operation, error, NULL, detail);
-        Py_DECREF(detail);
-    }
+    mqc_raise_with(operation, error, NULL, PyLong_FromLong(id));
 }
 
 int
 read_id(PyObject *value, long *id)
 {
-    return mqc_read_long(value, "msqid", 0, INT_MAX, "0 to 2147483647", id);
+    static const mqc_range range = {"msqid", 0, INT_MAX, "0 to 2147483647"};
+
+    return mqc_read_long(value, &range, id);
 }
 
-/* Put what was opened in its place, and let callers in. */
+/* Let calls into the queue that was opened. This takes over the references of the serializer. */
 static void
-move_in(Queue *self, const mqc_serializer *methods, int id, const open_request *request,
+install(Queue *self, const mqc_serializer *methods, int id, const open_request *request,
         long max_bytes)
 {
-    self->base.serializer = *methods;
     self->id = id;
     self->key = request->key;
-    atomic_store(&self->unseen, request->unseen);
+    atomic_store(&self->base.unchecked, request->unchecked);
     atomic_store(&self->max_bytes, max_bytes);
-    mqc_gate_open(&self->base.gate);
+    mqc_queue_install(&self->base, methods);
 }
 
 void
 raise_untrusted(const char *by, long number, const mqc_writers *writers)
 {
-    PyObject *detail = Py_BuildValue("sllli", by, number, (long)writers->owner,
-                                     (long)writers->creator, (int)writers->mode);
-
-    if (detail != NULL) {
-        mqc_raise("trust", EACCES, NULL, detail);
-        Py_DECREF(detail);
-    }
+    mqc_raise_with(MQC_OP_TRUST, EACCES, NULL,
+                   Py_BuildValue("sllli", by, number, (long)writers->owner, (long)writers->creator,
+                                 (int)writers->mode));
 }
 
-/* Open the queue and put all that the constructor was given in its place. */
+/* Open the queue, and set all fields by what the constructor was given. */
 int
 set_up(Queue *self, open_request *request, PyObject *serializer)
 {
@@ -227,15 +213,15 @@ set_up(Queue *self, open_request *request, PyObject *serializer)
     long max_bytes = 0;
     int error, id;
 
-    request->wary =
-        mqc_serializer_prepare(self->base.state, &self->base.manners, &methods, serializer);
-    if (request->wary < 0) {
+    request->check_writers =
+        mqc_serializer_prepare(self->base.state, &self->base.policy, &methods, serializer);
+    if (request->check_writers < 0) {
         return -1;
     }
     Py_BEGIN_ALLOW_THREADS
     do {
         error = open_and_size_queue(request, &id, &max_bytes);
-    } while (error == EIDRM && request->create); /* somebody removed it meanwhile: once more */
+    } while (error == EIDRM && request->create); /* somebody removed it meanwhile: try again */
     Py_END_ALLOW_THREADS
     if (error != 0) {
         mqc_serializer_clear(&methods);
@@ -248,7 +234,7 @@ set_up(Queue *self, open_request *request, PyObject *serializer)
         return -1;
     }
     self->maker = request->key == 0 ? getpid() : 0;
-    move_in(self, &methods, id, request, max_bytes);
+    install(self, &methods, id, request, max_bytes);
     return 0;
 }
 
@@ -261,9 +247,9 @@ set_up_by_id(Queue *self, long id, PyObject *serializer)
     long max_bytes = 0;
     int error;
 
-    request.wary =
-        mqc_serializer_prepare(self->base.state, &self->base.manners, &methods, serializer);
-    if (request.wary < 0) {
+    request.check_writers =
+        mqc_serializer_prepare(self->base.state, &self->base.policy, &methods, serializer);
+    if (request.check_writers < 0) {
         return -1;
     }
     error = find_by_id(&request, (int)id, &max_bytes);
@@ -273,10 +259,10 @@ set_up_by_id(Queue *self, long id, PyObject *serializer)
             raise_untrusted("id", id, &request.writers);
         }
         else {
-            raise_by_id("open by id", error, id);
+            raise_by_id(MQC_OP_FROM_ID, error, id);
         }
         return -1;
     }
-    move_in(self, &methods, (int)id, &request, max_bytes);
+    install(self, &methods, (int)id, &request, max_bytes);
     return 0;
 }

@@ -2,25 +2,20 @@
 
 #include "sysvmq.h"
 
-#include "mqc/error.h"
 #include "mqc/transfer.h"
 
-typedef struct {
-    int id, flags;
-    long type;
-    message_buffer empty;
-} watching;
-
-/* A message that is longer than the buffer stays queued, see E2BIG in msgrcv(2): so with no
- * buffer at all the call sleeps until there is a message, and leaves it to whoever wants it. */
+/* A message that is longer than the buffer stays in the queue; see E2BIG in msgrcv(2). Without any
+ * buffer the call therefore sleeps until there is a message, and leaves it to whoever wants it. */
 static mqc_outcome
 watch_attempt(void *context, int may_sleep, int *os_errno)
 {
-    watching *watch = context;
-    int flags = watch->flags | (MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT);
+    mqc_call *call = context;
+    int id = ((const Queue *)call->queue)->id;
+    int flags = call->flags | (MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT);
+    mqc_message empty = {.mark = 0};
 
-    watch->empty.type = 0;
-    if (system_receive(watch->id, &watch->empty, 0, watch->type, flags) == 0 || errno == E2BIG) {
+    if (system_receive(id, &empty, 0, call->wanted, flags) == 0 || errno == E2BIG) {
+        call->mark = empty.mark;
         return MQC_DONE;
     }
     return mqc_outcome_of(removed_or(errno), os_errno);
@@ -29,17 +24,25 @@ watch_attempt(void *context, int may_sleep, int *os_errno)
 PyObject *
 Queue_watch(PyObject *op, PyObject *args)
 {
-    Queue *self = (Queue *)op;
-    watching watch = {.id = self->id};
-    int exclude, error;
+    mqc_call call = {
+        .queue = (mqc_queue *)op,
+        .operation = MQC_OP_GET,
+        .wait_ns = MQC_FOREVER,
+        .ignores_signals = 1,
+    };
+    mqc_outcome outcome;
+    int exclude;
 
-    if (!PyArg_ParseTuple(args, "lp:_watch", &watch.type, &exclude)) {
+    if (!PyArg_ParseTuple(args, "lp:_watch", &call.wanted, &exclude)) {
         return NULL;
     }
-    watch.flags = exclude ? MSG_EXCEPT : 0;
-    error = mqc_move(&self->base, MQC_GET, (mqc_work){watch_attempt, &watch, 0}, MQC_FOREVER, 0);
-    if (error > 0) {
-        mqc_raise("get", error, op, NULL);
+    call.flags = exclude ? MSG_EXCEPT : 0;
+    outcome = mqc_transfer(&call, (mqc_work){watch_attempt, &call, MQC_GET, 0});
+    if (outcome == MQC_DONE) {
+        return PyLong_FromLong(call.mark);
     }
-    return error == 0 ? PyLong_FromLong(watch.empty.type) : NULL;
+    if (outcome != MQC_RAISED) {
+        mqc_raise(call.operation, mqc_call_error(&call, outcome), op, NULL);
+    }
+    return NULL;
 }
