@@ -179,7 +179,7 @@ mqc_note_count(size_t count)
     mqc_raise_again(exception);
 }
 
-/* Return how many messages have gone. Raise where the outcome is an error, or where none had room. */
+/* Return how many messages have gone. Raise if the outcome is an error or if none had room. */
 static PyObject *
 mqc_outbox_result(const mqc_outbox *outbox, mqc_outcome outcome)
 {

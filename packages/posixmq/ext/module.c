@@ -48,21 +48,21 @@ PyDoc_STRVAR(Queue_doc,
              "    another slash or NUL, and not /. or /..\n"
              ":param maxsize: messages it can hold, 1 to fs.mqueue.msg_max\n"
              ":param maxmsgsize: bytes a message may have, 1 to fs.mqueue.msgsize_max; an\n"
-             "    existing queue keeps its own sizes, whatever is asked\n"
+             "    existing queue keeps its own sizes, whatever is asked for\n"
              ":param serializer: anything with dumps(obj) and loads(data); None means\n"
              "    PickleSerializer\n"
              ":param mode: permission bits of a new queue, 0o600 unless given; the umask does\n"
              "    not change them\n"
              ":param create: False to open an existing queue only\n"
              ":param exclusive: True to fail if the queue exists; needs create\n"
-             ":param readable: False to open it for writing only, which needs less rights\n"
+             ":param readable: False to open it for writing only, which needs fewer rights\n"
              ":param writable: False to open it for reading only\n"
              ":param on_signal: what a signal does to a waiting call in the main thread when\n"
              "    its handler returns: 'raise' QueueError.INTERRUPTED, or 'retry'\n"
              ":param spin_us: microseconds to try again before sleeping, 0 to 1,000,000; None\n"
              "    for POSIXMQ_SPIN_US or 50\n"
-             ":param trusted: True to unpickle from a queue that somebody else owns (root\n"
-             "    excepted) or may write to, which is refused otherwise: unpickling runs code\n"
+             ":param trusted: True to unpickle from a queue that somebody other than root owns\n"
+             "    or may write to; this is refused otherwise, as unpickling runs code\n"
              ":raises QueueError: INVALID_VALUE, NO_PERMISSIONS, NO_SYSTEM_RESOURCES,\n"
              "    DOES_NOT_EXIST, EXISTS, ERROR (the first queue cannot import pickle or queue);\n"
              "    the message names the limit that was hit\n"
@@ -76,34 +76,34 @@ PyDoc_STRVAR(Queue_anonymous_doc,
              "on_signal='raise', spin_us=None, trusted=False)\n--\n\n"
              "Create a queue without a name, which lives as long as its handles.\n"
              "\n"
-             "Others reach it by fork(2), by its descriptor over a Unix socket (see from_fd), or\n"
-             "as an argument of a multiprocessing.Process. Parameters and errors are those of\n"
-             "Queue.\n");
+             "Other processes get it by fork(2), by its descriptor over a Unix socket (see\n"
+             "from_fd), or as an argument of a multiprocessing.Process. Parameters and errors are\n"
+             "those of Queue.\n");
 
 PyDoc_STRVAR(Queue_from_fd_doc,
              "from_fd($type, /, fd, *, serializer=None, on_signal='raise', spin_us=None, "
              "trusted=False)\n--\n\n"
-             "Return a Queue for a descriptor that came from elsewhere: from systemd, over a Unix\n"
-             "socket (socket.recv_fds), or from os.dup.\n"
+             "Return a Queue for a descriptor that was opened elsewhere: one from systemd, from a\n"
+             "Unix socket (socket.recv_fds), or from os.dup.\n"
              "\n"
-             "The Queue owns the descriptor from then on and closes it, and makes it\n"
-             "close-on-exec. Its name is None; it is readable and writable as it was opened.\n"
+             "The Queue owns the descriptor from then on: it makes it close-on-exec, and closes\n"
+             "it. The Queue's name is None. It is readable and writable as it was opened.\n"
              "\n"
              ":param fd: a descriptor of a POSIX message queue, 0 or more\n"
-             ":raises QueueError: INVALID_DESCRIPTOR if fd is none, NO_PERMISSIONS; then fd\n"
-             "    stays the caller's\n"
+             ":raises QueueError: INVALID_DESCRIPTOR if fd is not one, NO_PERMISSIONS; then fd\n"
+             "    still belongs to the caller\n"
              ":raises TypeError, ValueError: as for Queue\n");
 
 PyDoc_STRVAR(Queue_close_doc,
              "close($self, /)\n--\n\n"
              "Close this handle; the queue and its messages stay. See mq_close(3).\n"
              "\n"
-             "Threads that wait on this object are woken and raise INVALID_DESCRIPTOR. Closing\n"
-             "twice does nothing.\n");
+             "Threads that wait on this object wake up and raise INVALID_DESCRIPTOR. A second\n"
+             "close does nothing.\n");
 
 PyDoc_STRVAR(Queue_unlink_doc,
              "unlink($self, /)\n--\n\n"
-             "Remove the queue's name; works after close() too. See mq_unlink(3).\n"
+             "Remove the queue's name; this works after close(), too. See mq_unlink(3).\n"
              "\n"
              "The kernel drops the queue when its last handle is closed.\n"
              "\n"
@@ -160,11 +160,11 @@ PyDoc_STRVAR(Queue_put_many_doc,
              "pickle_protocol=1)\n--\n\n"
              "Put the items in their order, and return how many were put.\n"
              "\n"
-             "All are serialized, and their sizes looked at, before the first is sent: one that\n"
-             "cannot be changes nothing. Where the time runs out, fewer are put than were given.\n"
+             "All items are serialized, and their sizes checked, before the first is sent. If one\n"
+             "fails, nothing is sent. If the time runs out, fewer are put than were given.\n"
              "\n"
              ":param items: an iterable of items\n"
-             ":param block: False to put what there is room for at once\n"
+             ":param block: False to put only what there is room for at once\n"
              ":param timeout: seconds for all of them, None for ever; ignored if block is false\n"
              ":param priority: 0 to 32767, the same for all\n"
              ":param pickle_protocol: for PickleSerializer only\n"
@@ -172,45 +172,46 @@ PyDoc_STRVAR(Queue_put_many_doc,
              ":raises QueueError: as put()\n"
              ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n"
              "\n"
-             "What is raised once the items are looked at says in its attribute count how many\n"
-             "were put: also what the serializer or the handler of a signal raised.\n");
+             "Every exception that is raised after the arguments were read has an attribute\n"
+             "count: how many items were put. Exceptions of the serializer and of signal handlers\n"
+             "have it, too.\n");
 
 PyDoc_STRVAR(Queue_get_many_doc,
              "get_many($self, /, max_items=None, block=True, timeout=None)\n--\n\n"
-             "Wait for a message, take it and those behind it that are there, and return the list\n"
-             "of their items.\n"
+             "Wait for a message, receive it and all others that are there by then, and return\n"
+             "the list of their items.\n"
              "\n"
-             ":param max_items: 1 or more; None for maxsize, and more are never taken at once\n"
+             ":param max_items: 1 or more; None for maxsize, which is also the upper limit\n"
              ":param block: False to raise queue.Empty at once where there is none\n"
              ":param timeout: seconds to wait for the first, None for ever; ignored if block is\n"
              "    false\n"
              ":raises queue.Empty: there was none in time\n"
-             ":raises DecodeError: the serializer refused messages; items are those that it took,\n"
-             "    failures a DecodeError for each that it refused\n"
+             ":raises DecodeError: the serializer refused messages; its attribute items holds the\n"
+             "    decoded items, failures one DecodeError for each message that was refused\n"
              ":raises QueueError: as get()\n"
              ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
 
 PyDoc_STRVAR(Queue_get_into_doc,
              "get_into($self, /, buffer, block=True, timeout=None)\n--\n\n"
-             "Receive a message's bytes into a buffer, past the serializer and without a copy,\n"
+             "Receive a message's bytes into a buffer, without the serializer and without a copy,\n"
              "and return (size, priority).\n"
              "\n"
              ":param buffer: a writable, contiguous buffer of maxmsgsize bytes or more, such as a\n"
-             "    bytearray; what lies behind the message stays as it was\n"
+             "    bytearray; the bytes behind the message stay as they were\n"
              ":param block: False to raise queue.Empty at once where there is none\n"
              ":param timeout: seconds to wait, None for ever; ignored if block is false\n"
              ":raises queue.Empty: there was none in time\n"
              ":raises QueueError: TOO_BIG_MESSAGE if the buffer is shorter than maxmsgsize, and\n"
-             "    then nothing is received; else as get()\n"
-             ":raises TypeError, BufferError: no such buffer\n"
+             "    then nothing is received; all others as in get()\n"
+             ":raises TypeError, BufferError: buffer is not such a buffer\n"
              ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
 
 PyDoc_STRVAR(Queue_qattr_doc,
              "qattr($self, /)\n--\n\n"
              "Return {'size': ..., 'max_size': ..., 'max_msgbytes': ...}; see mq_getattr(3).\n"
              "\n"
-             "size counts the messages in the queue, max_size those it can hold, and\n"
-             "max_msgbytes is the longest message in bytes.\n"
+             "size is the number of messages in the queue, max_size the number that it can hold,\n"
+             "and max_msgbytes the longest message in bytes.\n"
              "\n"
              ":raises QueueError: INVALID_DESCRIPTOR\n");
 
@@ -218,8 +219,8 @@ PyDoc_STRVAR(Queue_qsize_doc,
              "qsize($self, /)\n--\n\n"
              "Return the approximate number of messages in the queue.\n"
              "\n"
-             "qsize() > 0 does not mean that get() will not block, nor does\n"
-             "qsize() < maxsize mean that put() will not: other processes are at work.\n"
+             "Other processes use the queue, too: qsize() > 0 does not mean that get() will not\n"
+             "block, nor does qsize() < maxsize mean that put() will not.\n"
              "\n"
              ":raises QueueError: INVALID_DESCRIPTOR\n");
 
@@ -233,36 +234,36 @@ PyDoc_STRVAR(Queue_full_doc,
 
 PyDoc_STRVAR(Queue_fileno_doc,
              "fileno($self, /)\n--\n\n"
-             "Return the descriptor, for select, selectors and event loops; -1 once closed.\n"
+             "Return the descriptor, for select, selectors and event loops; -1 once it is closed.\n"
              "\n"
              "It is readable while the queue holds a message and writable while it has room.\n");
 
 PyDoc_STRVAR(Queue_stat_doc,
              "stat($self, /)\n--\n\n"
-             "Return all that the kernel tells of the queue, a QueueStat.\n"
-             "\n"
-             "Beside the messages and sizes of qattr(): its owner, group and mode, the times,\n"
-             "the bytes that wait, who asked to be notified, and whether it still has a name.\n"
-             "What only a reader may see is None where the queue was opened write-only. See\n"
+             "Return all that the kernel tells about the queue, as a QueueStat; see\n"
              "mq_overview(7).\n"
+             "\n"
+             "It has what qattr() returns, the owner, group and mode, the times, the bytes of the\n"
+             "messages in the queue, who asked to be notified, and whether the queue still has a\n"
+             "name. Fields that only a reader may see are None if it was opened write-only.\n"
              "\n"
              ":raises QueueError: INVALID_DESCRIPTOR\n");
 
 PyDoc_STRVAR(Queue_notify_doc,
              "notify($self, target, /)\n--\n\n"
-             "Ask to be told once when a message arrives in the empty queue; see mq_notify(3).\n"
+             "Ask for one notification when a message arrives in the empty queue; see\n"
+             "mq_notify(3).\n"
              "\n"
              ":param target: a callable, which is run without arguments in a thread of its own;\n"
-             "    or a signal number, 1 to SIGRTMAX, sent to this process; or None to ask no\n"
-             "    longer\n"
-             ":raises QueueError: ERROR (os_errno EBUSY) where a process has asked already, of\n"
-             "    which there can be one to a queue; INVALID_VALUE, INVALID_DESCRIPTOR,\n"
-             "    NO_SYSTEM_RESOURCES\n"
+             "    or a signal number, 1 to SIGRTMAX, which is sent to this process; or None to\n"
+             "    cancel the request\n"
+             ":raises QueueError: ERROR (os_errno EBUSY) if a process has asked already, as only\n"
+             "    one can; INVALID_VALUE, INVALID_DESCRIPTOR, NO_SYSTEM_RESOURCES\n"
              ":raises TypeError: target is none of these\n"
              "\n"
-             "The kernel tells once, and only when a message finds the queue empty and nobody\n"
-             "asleep in get(). Therefore a callback (or what a signal leads to) asks again\n"
-             "first and then takes all there is; what comes later is told of anew::\n"
+             "The kernel notifies once, and only if the message arrives in an empty queue while\n"
+             "nobody sleeps in get(). Therefore a callback (or a signal handler) first asks\n"
+             "again, then gets all messages. Later ones cause the next notification::\n"
              "\n"
              "    def take_all():\n"
              "        q.notify(take_all)\n"
@@ -272,19 +273,19 @@ PyDoc_STRVAR(Queue_notify_doc,
              "        except queue.Empty:\n"
              "            pass\n"
              "\n"
-             "    take_all()  # asks for the first time, and takes what is there already\n"
+             "    take_all()  # asks for the first time, and gets what is there already\n"
              "\n"
-             "Two such threads may be at work at once. What a callback raises goes to\n"
-             "threading.excepthook. When this process closes any of its handles on the queue,\n"
-             "whichever it asked by, it is told no more; the child of a fork has asked for\n"
-             "nothing.\n");
+             "Two such threads may run at once. Exceptions of a callback go to\n"
+             "threading.excepthook. The request ends when this process closes any of its handles\n"
+             "of the queue, also another one than it asked by. The child of a fork does not\n"
+             "inherit it.\n");
 
 PyDoc_STRVAR(Queue_reduce_doc,
              "__reduce__($self, /)\n--\n\n"
-             "Pickle the queue's name, by which it is opened anew.\n"
+             "Pickle the queue's name; unpickling opens the queue by it.\n"
              "\n"
-             "A queue without a name goes to a process that multiprocessing is starting, and\n"
-             "nowhere else.\n"
+             "A queue without a name can be pickled only for a process that multiprocessing is\n"
+             "starting.\n"
              "\n"
              ":raises QueueError: INVALID_DESCRIPTOR\n"
              ":raises RuntimeError: the queue has no name, and no process is being started\n");
@@ -338,7 +339,8 @@ static PyGetSetDef Queue_getset[] = {
      "What a signal does to a waiting call: 'raise' or 'retry'.", NULL},
     {"spin_us", mqc_get_spin_us, NULL,
      "For how many microseconds a call tries again before it sleeps.", NULL},
-    {"trusted", mqc_get_trusted, NULL, "Whether others' pickles are let in.", NULL},
+    {"trusted", mqc_get_trusted, NULL, "Whether it unpickles from queues that others may write to.",
+     NULL},
     {"closed", mqc_get_closed, NULL, "True once close() was called.", NULL},
     {NULL},
 };

@@ -52,20 +52,20 @@ PyDoc_STRVAR(Queue_doc,
              "\n"
              ":param key: 1 to 4294967295; 0 or None for a private queue, always a new one\n"
              ":param max_bytes: bytes that the messages in the queue may have together, 1 to\n"
-             "    kernel.msgmnb, which changes an existing queue for everybody; None leaves it\n"
-             "    as it is\n"
+             "    kernel.msgmnb. This changes an existing queue for everybody; None leaves it as\n"
+             "    it is\n"
              ":param serializer: anything with dumps(obj) and loads(data); None means\n"
              "    PickleSerializer\n"
              ":param mode: permission bits of a new queue, 0o600 unless given\n"
-             ":param create: False to open an existing queue only; a private one is made all\n"
-             "    the same\n"
+             ":param create: False to open an existing queue only; a private queue is created\n"
+             "    nevertheless\n"
              ":param exclusive: True to fail if the queue exists; needs create\n"
              ":param on_signal: what a signal does to a waiting call in the main thread when\n"
              "    its handler returns: 'raise' QueueError.INTERRUPTED, or 'retry'\n"
              ":param spin_us: microseconds to try again before sleeping, 0 to 1,000,000; None\n"
              "    for SYSVMQ_SPIN_US or 50\n"
-             ":param trusted: True to unpickle from a queue that somebody else owns (root\n"
-             "    excepted) or may write to, which is refused otherwise: unpickling runs code\n"
+             ":param trusted: True to unpickle from a queue that somebody other than root owns\n"
+             "    or may write to; this is refused otherwise, as unpickling runs code\n"
              ":raises QueueError: INVALID_VALUE, NO_PERMISSIONS, NO_SYSTEM_RESOURCES,\n"
              "    DOES_NOT_EXIST, EXISTS, ERROR (the first queue cannot import pickle or queue);\n"
              "    the message names the limit that was hit\n"
@@ -80,9 +80,9 @@ PyDoc_STRVAR(Queue_from_id_doc,
              "Open an existing queue by the kernel's identifier, as ipcs(1) shows it; see\n"
              "msgctl(2).\n"
              "\n"
-             "This is how another process gets at a private queue. Such a queue is never the\n"
-             "opener's own: leaving a with block detaches it. __init__ of a subclass is not\n"
-             "called.\n"
+             "This is how another process opens a private queue. A queue opened like this never\n"
+             "belongs to the opener: a with block detaches it at its end. __init__ of a subclass\n"
+             "is not called.\n"
              "\n"
              ":param msqid: 0 to 2147483647; the attribute id of an open queue\n"
              ":param serializer: as in the constructor, like on_signal, spin_us and trusted\n"
@@ -91,16 +91,16 @@ PyDoc_STRVAR(Queue_from_id_doc,
              "    or loads\n"
              ":raises ValueError: on_signal or spin_us out of range\n"
              "\n"
-             "A private queue that this user may not read is opened unseen: put() finds out\n"
-             "whether the user may write.\n");
+             "A private queue that this user may not read is opened without a check: put() finds\n"
+             "out whether the user may write.\n");
 
 PyDoc_STRVAR(Queue_reduce_doc,
              "__reduce__($self, /)\n--\n\n"
              "Pickle the queue by its id: unpickled, it is the same queue of the kernel.\n"
              "\n"
-             "The serializer goes along, a module by its import name, and so do on_signal,\n"
-             "spin_us, and what a subclass has as attributes. It is opened as by from_id(), so\n"
-             "the copy is never the queue's owner.\n"
+             "This includes the serializer (a module by its import name), on_signal, spin_us, and\n"
+             "the attributes of a subclass. Unpickling opens the queue as from_id() does, so the\n"
+             "copy never owns it.\n"
              "\n"
              ":raises QueueError: INVALID_DESCRIPTOR, closed or never opened\n");
 
@@ -108,32 +108,31 @@ PyDoc_STRVAR(Queue_close_doc,
              "close($self, /)\n--\n\n"
              "Remove the queue with all its messages from the kernel; see IPC_RMID in msgctl(2).\n"
              "\n"
-             "Everybody who waits on it, in any process, is woken and raises\n"
-             "INVALID_DESCRIPTOR. Closing twice does nothing, nor does closing a queue that\n"
-             "somebody else has removed, nor closing after detach(): open the queue again to\n"
-             "remove it.\n"
+             "Everybody who waits on it, in any process, wakes up and raises INVALID_DESCRIPTOR.\n"
+             "It does nothing for a queue that is closed, detached, or removed by somebody else.\n"
+             "To remove a queue after detach(), open it again.\n"
              "\n"
              ":raises QueueError: NO_PERMISSIONS, and then the queue stays open\n");
 
 PyDoc_STRVAR(Queue_detach_doc,
              "detach($self, /)\n--\n\n"
-             "Let go of the queue, which stays in the kernel with its messages.\n"
+             "Close this object only; the queue and its messages stay in the kernel.\n"
              "\n"
-             "Threads that wait on this object are woken and raise INVALID_DESCRIPTOR.\n"
-             "Detaching twice, or after close(), does nothing.\n");
+             "Threads that wait on this object wake up and raise INVALID_DESCRIPTOR. A second\n"
+             "detach() does nothing, nor does one after close().\n");
 
 PyDoc_STRVAR(Queue_enter_doc, "__enter__($self, /)\n--\n\nReturn the queue itself.\n");
 
 PyDoc_STRVAR(Queue_exit_doc,
              "__exit__($self, /, *exc_info)\n--\n\n"
-             "Detach a queue that has a key or came from from_id(); remove a private one that\n"
-             "this very process made, which nobody could find.\n");
+             "Detach a queue that has a key or came from from_id(). Remove a private queue that\n"
+             "this process created, as nobody could find it.\n");
 
 PyDoc_STRVAR(Queue_put_doc,
              "put($self, /, item, block=True, msg_type=1, pickle_protocol=1, *, timeout=None)\n"
              "--\n\n"
-             "Put item into the queue; see msgsnd(2). The timeout goes by keyword only: the\n"
-             "third argument is msg_type.\n"
+             "Put item into the queue; see msgsnd(2). The timeout is keyword-only, as the third\n"
+             "argument is msg_type.\n"
              "\n"
              ":param item: what the serializer takes\n"
              ":param block: False to raise queue.Full at once where there is no room\n"
@@ -154,7 +153,7 @@ PyDoc_STRVAR(Queue_put_nowait_doc,
 
 PyDoc_STRVAR(Queue_get_doc,
              "get($self, /, block=True, msg_type=0, *, timeout=None, exclude=False)\n--\n\n"
-             "Remove and return an item; see msgrcv(2). The timeout goes by keyword only: the\n"
+             "Remove and return an item; see msgrcv(2). The timeout is keyword-only, as the\n"
              "second argument is msg_type.\n"
              "\n"
              ":param block: False to raise queue.Empty at once where there is none\n"
@@ -177,61 +176,61 @@ PyDoc_STRVAR(Queue_receive_doc,
              "receive($self, /, block=True, msg_type=0, *, timeout=None, exclude=False)\n--\n\n"
              "Remove an item and return it with its type, as Message(item, msg_type).\n"
              "\n"
-             "Everything else is as in get().\n");
+             "Parameters and errors are those of get().\n");
 
 PyDoc_STRVAR(Queue_put_many_doc,
              "put_many($self, /, items, block=True, msg_type=1, pickle_protocol=1, *, "
              "timeout=None)\n--\n\n"
              "Put the items in their order, and return how many were put.\n"
              "\n"
-             "All are serialized, and their sizes looked at, before the first is sent: one that\n"
-             "cannot be changes nothing. Where the time runs out, fewer are put than were given.\n"
+             "All items are serialized, and their sizes checked, before the first is sent. If one\n"
+             "fails, nothing is sent. If the time runs out, fewer are put than were given.\n"
              "\n"
              ":param items: an iterable of items\n"
-             ":param block: False to put what there is room for at once\n"
+             ":param block: False to put only what there is room for at once\n"
              ":param msg_type: 1 to the largest C long, the same for all\n"
              ":param pickle_protocol: for PickleSerializer only\n"
              ":param timeout: seconds for all of them, None for ever; ignored if block is false\n"
              ":raises queue.Full: there was no room for any\n"
-             ":raises QueueError: as put(); like every exception while they are sent, it says\n"
-             "    by its attribute count how many were put\n"
+             ":raises QueueError: as put(); every exception that is raised while they are sent\n"
+             "    has an attribute count: how many were put\n"
              ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
 
 PyDoc_STRVAR(Queue_get_many_doc,
              "get_many($self, /, max_items=None, block=True, msg_type=0, *, timeout=None, "
              "exclude=False)\n--\n\n"
-             "Wait for a message, take it and those behind it that are there, and return the list\n"
-             "of their items.\n"
+             "Wait for a message, receive it and all others that are there by then, and return\n"
+             "the list of their items.\n"
              "\n"
-             ":param max_items: 1 or more; None for as many as the queue holds when the first\n"
-             "    has come, and beyond 256 no more than that are ever taken\n"
+             ":param max_items: 1 or more; None for as many as the queue holds when the first has\n"
+             "    come, which is also the upper limit beyond 256\n"
              ":param block: False to raise queue.Empty at once where there is none\n"
-             ":param msg_type: what to take, as in get()\n"
+             ":param msg_type: what to receive, as in get()\n"
              ":param timeout: seconds to wait for the first, None for ever; ignored if block is\n"
              "    false\n"
              ":param exclude: as in get()\n"
              ":raises queue.Empty: there was none in time\n"
-             ":raises DecodeError: the serializer refused messages; items are those that it took,\n"
-             "    failures a DecodeError for each that it refused\n"
+             ":raises DecodeError: the serializer refused messages; its attribute items holds the\n"
+             "    decoded items, failures one DecodeError for each message that was refused\n"
              ":raises QueueError: as get()\n"
              ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
 
 PyDoc_STRVAR(Queue_get_into_doc,
              "get_into($self, /, buffer, block=True, msg_type=0, *, timeout=None, exclude=False)\n"
              "--\n\n"
-             "Receive a message's bytes into a buffer, past the serializer, and return\n"
+             "Receive a message's bytes into a buffer, without the serializer, and return\n"
              "(size, msg_type).\n"
              "\n"
-             ":param buffer: a writable, contiguous buffer, such as a bytearray; what lies behind\n"
-             "    the message stays as it was\n"
+             ":param buffer: a writable, contiguous buffer, such as a bytearray; the bytes behind\n"
+             "    the message stay as they were\n"
              ":param block: False to raise queue.Empty at once where there is none\n"
-             ":param msg_type: what to take, as in get()\n"
+             ":param msg_type: what to receive, as in get()\n"
              ":param timeout: seconds to wait, None for ever; ignored if block is false\n"
              ":param exclude: as in get()\n"
              ":raises queue.Empty: there was none in time\n"
              ":raises QueueError: TOO_BIG_MESSAGE if the message is longer than the buffer, and\n"
-             "    then it stays in the queue; else as get()\n"
-             ":raises TypeError, BufferError: no such buffer\n"
+             "    then it stays in the queue; all others as in get()\n"
+             ":raises TypeError, BufferError: buffer is not such a buffer\n"
              ":raises ValueError, OverflowError: a timeout that is negative, NaN or too large\n");
 
 PyDoc_STRVAR(Queue_peek_doc,
@@ -239,64 +238,64 @@ PyDoc_STRVAR(Queue_peek_doc,
              "Return Message(item, msg_type) of a message that stays in the queue; see MSG_COPY\n"
              "in msgrcv(2).\n"
              "\n"
-             "By the time it returns, another reader may have taken the message.\n"
+             "When it returns, another reader may have received the message already.\n"
              "\n"
              ":param index: 0 for the oldest message of any type, 1 for the next, up to the\n"
              "    largest C long\n"
              ":raises queue.Empty: the queue holds no more than index messages\n"
-             ":raises DecodeError: the serializer refused the message, which .data holds; here\n"
-             "    it stays in the queue as well\n"
+             ":raises DecodeError: the serializer refused the message, which .data holds and\n"
+             "    which stays in the queue\n"
              ":raises QueueError: INVALID_VALUE (a negative index), INVALID_DESCRIPTOR,\n"
              "    NO_PERMISSIONS, TOO_BIG_MESSAGE (kernel.msgmax was lowered since it was sent),\n"
              "    NO_SYSTEM_RESOURCES, ERROR (a kernel without MSG_COPY; os_errno is ENOSYS)\n");
 
-PyDoc_STRVAR(Queue_watch_doc,
-             "_watch($self, msg_type, exclude, /)\n--\n\n"
-             "Wait until there is a message that get(True, msg_type, exclude=exclude) would\n"
-             "take; leave it in the queue and return 0.\n"
-             "\n"
-             "A message of no bytes cannot be left there: it is taken, and its type returned.\n");
+PyDoc_STRVAR(
+    Queue_watch_doc,
+    "_watch($self, msg_type, exclude, /)\n--\n\n"
+    "Wait until there is a message that get(True, msg_type, exclude=exclude) would\n"
+    "take; leave it in the queue and return 0.\n"
+    "\n"
+    "A message without bytes cannot be left there: it is received and its type returned.\n");
 
 PyDoc_STRVAR(Queue_qattr_doc,
              "qattr($self, /)\n--\n\n"
              "Return {'size': ..., 'max_bytes': ...}; see msgctl(2).\n"
              "\n"
-             "size counts the messages in the queue, and max_bytes is what they may have\n"
-             "together.\n"
+             "size is the number of messages in the queue, and max_bytes the bytes that they may\n"
+             "have together.\n"
              "\n"
              ":raises QueueError: INVALID_DESCRIPTOR, NO_PERMISSIONS\n");
 
 PyDoc_STRVAR(Queue_stat_doc,
              "stat($self, /)\n--\n\n"
-             "Return all that the kernel says of the queue, as a QueueStat; see msgctl(2).\n"
+             "Return all that the kernel tells about the queue, as a QueueStat; see msgctl(2).\n"
              "\n"
              ":raises QueueError: INVALID_DESCRIPTOR, NO_PERMISSIONS\n");
 
 PyDoc_STRVAR(Queue_set_doc,
              "set($self, /, *, mode=None, uid=None, gid=None, max_bytes=None)\n--\n\n"
-             "Change the queue for everybody; see IPC_SET in msgctl(2). None leaves a thing as\n"
-             "it is.\n"
+             "Change the queue for everybody; see IPC_SET in msgctl(2). None leaves a value as it\n"
+             "is.\n"
              "\n"
              ":param mode: permission bits, 0 to 0o777\n"
-             ":param uid: the owner's user, 0 to 4294967294; the creator keeps his rights\n"
+             ":param uid: the owner's user, 0 to 4294967294; the creator keeps its rights\n"
              ":param gid: the owner's group, 0 to 4294967294\n"
              ":param max_bytes: bytes that the messages in the queue may have together, 1 to\n"
-             "    kernel.msgmnb, beyond it with CAP_SYS_RESOURCE. What is queued stays, even if\n"
-             "    it is more\n"
+             "    kernel.msgmnb, or more with CAP_SYS_RESOURCE. Messages that are in the queue\n"
+             "    stay, even if they have more bytes\n"
              ":raises QueueError: NO_PERMISSIONS (not the owner, nor the creator, nor root; or\n"
              "    max_bytes is over the limit), INVALID_VALUE, INVALID_DESCRIPTOR\n"
              ":raises TypeError: an argument of the wrong type\n"
              "\n"
-             "The kernel knows no change of one thing alone: two processes that set at the same\n"
-             "time may undo each other's changes. Who waits on the queue goes on waiting, or\n"
-             "goes on where there is room now.\n");
+             "The kernel sets all values at once: two processes that do it at the same time may\n"
+             "undo each other's changes. Calls that wait for room go on if there is enough now.\n");
 
 PyDoc_STRVAR(Queue_qsize_doc,
              "qsize($self, /)\n--\n\n"
              "Return the approximate number of messages in the queue.\n"
              "\n"
-             "qsize() > 0 does not mean that get() will not block: other processes are at\n"
-             "work.\n"
+             "Other processes use the queue, too: qsize() > 0 does not mean that get() will not\n"
+             "block.\n"
              "\n"
              ":raises QueueError: INVALID_DESCRIPTOR, NO_PERMISSIONS\n");
 
@@ -353,7 +352,8 @@ static PyGetSetDef Queue_getset[] = {
      "The longest message in bytes: kernel.msgmax or max_bytes, whichever is less.", NULL},
     {"on_signal", mqc_get_on_signal, NULL,
      "What a signal does to a waiting call in the main thread: 'raise' or 'retry'.", NULL},
-    {"trusted", mqc_get_trusted, NULL, "Whether others' pickles are let in.", NULL},
+    {"trusted", mqc_get_trusted, NULL, "Whether it unpickles from queues that others may write to.",
+     NULL},
     {"spin_us", mqc_get_spin_us, NULL, "Microseconds to try again before sleeping.", NULL},
     {"closed", mqc_get_closed, NULL, "True once close() or detach() was called.", NULL},
     {NULL},
@@ -395,15 +395,15 @@ PyDoc_STRVAR(sysvmq_ftok_doc,
              "ftok($module, /, path, project_id)\n--\n\n"
              "Return the key that ftok(3) makes of an existing file.\n"
              "\n"
-             "It is made of the low 8 bits of the device and the low 16 of the inode: two files\n"
-             "may give one key, and a file that is made anew gives another. A number agreed\n"
-             "upon is a better key.\n"
+             "It consists of the low 8 bits of the device and the low 16 bits of the inode. Two\n"
+             "files may give the same key, and a file that is created again gives another one. A\n"
+             "number that the programs agree on is a better key.\n"
              "\n"
              ":param path: str, bytes or path-like; the file must exist, and is not read\n"
              ":param project_id: 1 to 255\n"
              ":raises QueueError: DOES_NOT_EXIST (no such file), NO_PERMISSIONS, INVALID_VALUE,\n"
-             "    ERROR (what is no folder on the way to it, a circle of links)\n"
-             ":raises TypeError, ValueError: no path, or one with a null character\n");
+             "    ERROR (a part of the path is not a folder, or the links form a circle)\n"
+             ":raises TypeError, ValueError: path is not one, or has a null character\n");
 
 static PyObject *
 sysvmq_ftok(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
@@ -443,8 +443,8 @@ PyDoc_STRVAR(sysvmq_remove_doc,
              "Remove a queue with all its messages from the kernel, by its id; see IPC_RMID in\n"
              "msgctl(2).\n"
              "\n"
-             "Everybody who waits on it is woken and raises INVALID_DESCRIPTOR. An open Queue\n"
-             "is removed by its close().\n"
+             "Everybody who waits on it wakes up and raises INVALID_DESCRIPTOR. To remove the\n"
+             "queue of an open Queue object, use its close().\n"
              "\n"
              ":param msqid: 0 to 2147483647, as ipcs(1) and list_queues() show it\n"
              ":raises QueueError: DOES_NOT_EXIST, NO_PERMISSIONS (only its owner, its creator\n"
@@ -473,7 +473,7 @@ sysvmq_remove(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
 PyDoc_STRVAR(sysvmq_limits_doc,
              "limits($module, /)\n--\n\n"
              "Return the system's limits, and how much of them is in use now, as a Limits; see\n"
-             "MSG_INFO in msgctl(2). It counts the queues of this IPC namespace.\n"
+             "MSG_INFO in msgctl(2). Only queues of this IPC namespace count.\n"
              "\n"
              ":raises QueueError: ERROR\n");
 
