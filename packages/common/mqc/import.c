@@ -25,8 +25,8 @@ mqc_import(const char *module_name, const char *attribute)
     return value;
 }
 
-/* Import all of them (at most MQC_MOST_IMPORTS) and then fill their places, unless *done says
- * that somebody has: imports release the GIL, so two threads may make the first Queue at once. */
+/* Import all requests (at most MQC_MOST_IMPORTS), then fill their places, unless *done says that
+ * somebody has. Imports release the GIL, so two threads may make the first Queue at once. */
 int
 mqc_import_once(atomic_int *done, const mqc_import_request *requests, size_t count)
 {

@@ -1,4 +1,4 @@
-/* Attributes, and all else that the kernel tells of a queue. */
+/* Attributes, and all else that the kernel tells about a queue. */
 
 #include "posixmq.h"
 
@@ -7,7 +7,7 @@
 #include "mqc/error.h"
 #include "mqc/import.h"
 
-/* Ask the kernel; -1 with an exception if it does not say. */
+/* Ask the kernel. Returns -1 with an exception. */
 static int
 read_attributes(Queue *self, struct mq_attr *attributes)
 {
@@ -135,7 +135,7 @@ seconds_of(const struct system_time *time)
     return (double)time->seconds + time->nanoseconds * 1e-9;
 }
 
-/* The arguments of _system.queue_stat, in the order in which it takes them. */
+/* The arguments of _system.queue_stat, in its order. */
 PyObject *
 queue_stat_arguments(const queue_details *details)
 {

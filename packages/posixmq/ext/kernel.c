@@ -32,8 +32,8 @@ kernel_name(const char *name)
 #endif
 }
 
-/* Whether the kernel knows these calls. FreeBSD has them in a module; where it is not loaded,
- * a call would not return ENOSYS but end the process with SIGSYS. */
+/* Whether the kernel has these calls. FreeBSD has them in a module. Where it is not loaded, a call
+ * does not return ENOSYS: SIGSYS ends the process. */
 static int
 system_has_queues(void)
 {
@@ -77,7 +77,7 @@ system_getattr(int fd, struct mq_attr *attributes)
 
 #ifdef __linux__
 
-/* statx(2), whose layout is the same everywhere and which needs no newer glibc than mq_open. */
+/* statx(2) has the same layout everywhere, and its number is all that it needs of glibc. */
 #ifndef SYS_statx
 #if defined(__x86_64__) && !defined(__ILP32__)
 #define SYS_statx 332
@@ -92,14 +92,14 @@ system_getattr(int fd, struct mq_attr *attributes)
 #endif
 #endif
 
-/* Since Linux 5.2, everywhere by these numbers, which older headers lack. */
+/* These numbers are the same everywhere since Linux 5.2. Older headers lack them. */
 #ifndef SYS_fsopen
 #define SYS_fsopen 430
 #define SYS_fsconfig 431
 #define SYS_fsmount 432
 #endif
 
-/* Of what statx(2) and fsopen(2) need, older headers lack even the names. */
+/* Constants of statx(2) and fsopen(2), which older headers lack. */
 enum {
     STATUS_BASIC = 0x7ff,      /* STATX_BASIC_STATS: all that stat(2) tells */
     CONTEXT_CLOSE_ON_EXEC = 1, /* FSOPEN_CLOEXEC and FSMOUNT_CLOEXEC */
@@ -120,7 +120,7 @@ system_status(int fd, struct system_status *status)
         return errno;
     }
     *status = (struct system_status){
-        .links = 1, /* which FreeBSD does not tell, nor the inode */
+        .links = 1, /* FreeBSD tells neither this nor the inode */
         .uid = found.st_uid,
         .gid = found.st_gid,
         .mode = (uint16_t)found.st_mode,
@@ -135,7 +135,7 @@ system_status(int fd, struct system_status *status)
 #endif
 }
 
-/* As a call of its own, fcntl(2) asks for glibc 2.28. */
+/* The fcntl(3) of glibc would need glibc 2.28. */
 int
 system_fcntl(int fd, int command, int argument)
 {
@@ -153,14 +153,14 @@ system_notify(int fd, const struct sigevent *event)
 {
 #ifndef __linux__
     if (event != NULL && event->sigev_notify == SIGEV_THREAD) {
-        return ENOSYS; /* what the kernel writes to a socket is Linux's own */
+        return ENOSYS; /* only Linux writes to a socket */
     }
 #endif
     return syscall(SYS_mq_notify, fd, event) < 0 ? errno : 0;
 }
 
-/* Mount the queues of this process's IPC namespace where nobody sees it. The mount goes away
- * with the last descriptor on it. */
+/* Mount the queues of this process's IPC namespace where nobody sees it. The mount ends with the
+ * last descriptor of it. */
 int
 system_mount(int *folder)
 {
@@ -179,7 +179,7 @@ system_mount(int *folder)
         mount = (int)syscall(SYS_fsmount, context, CONTEXT_CLOSE_ON_EXEC, 0);
     }
     if (mount >= 0) {
-        /* A mount's own descriptor is an O_PATH one, which cannot be read. */
+        /* The descriptor of a mount is an O_PATH one, which cannot be read. */
         *folder = openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     }
     if (mount < 0 || *folder < 0) {

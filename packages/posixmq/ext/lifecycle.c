@@ -1,4 +1,4 @@
-/* The life of a Queue object: made, opened, compared, shown, closed. */
+/* Queue objects: new, init, the other constructors, dealloc, repr, comparison, close. */
 
 #include "posixmq.h"
 
@@ -104,7 +104,7 @@ Queue_from_fd(PyObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
-/* Warn of a queue that was not closed, as a file does. Dealloc closes it. */
+/* Warn about a queue that was not closed, as a file does. */
 static void
 warn_unclosed(Queue *self)
 {
@@ -212,7 +212,7 @@ Queue_richcompare(PyObject *op, PyObject *other, int operation)
         !PyObject_TypeCheck(other, ((module_state *)self->base.state)->Queue)) {
         Py_RETURN_NOTIMPLEMENTED;
     }
-    if (self->inode != 0 && that->inode != 0) { /* FreeBSD does not tell it */
+    if (self->inode != 0 && that->inode != 0) { /* 0 on FreeBSD, which does not tell it */
         equal = self->inode == that->inode && self->device == that->device;
     }
     return PyBool_FromLong(operation == Py_EQ ? equal : !equal);

@@ -38,8 +38,8 @@ call_listener(const char *function, PyObject *argument)
     return result;
 }
 
-/* The kernel's part of SIGEV_THREAD, which it leaves to the C library: it writes the cookie to
- * a netlink socket, its last byte saying whether a message came or the registration went. */
+/* Ask for SIGEV_THREAD, most of which the kernel leaves to the C library: it only writes the cookie
+ * to a netlink socket. The last byte says whether a message came or the registration ended. */
 static int
 notify_callback(Queue *self, PyObject *callback)
 {

@@ -1,4 +1,4 @@
-/* Opening: names, what is asked for, and what is found behind a descriptor. */
+/* Opening by name and by descriptor. */
 
 #include "posixmq.h"
 
@@ -73,7 +73,7 @@ access_of(const open_request *request)
 }
 
 /* Create the queue with exactly the mode asked for. mq_open(3) applies the umask, which can
- * only take rights away, so fchmod(2) gives them back. */
+ * only take rights away; fchmod(2) gives them back. */
 static int
 create_queue(const char *name, const open_request *request, int *fd)
 {
@@ -131,8 +131,8 @@ read_descriptor(opened_queue *opened)
     return system_status(opened->fd, &opened->status);
 }
 
-/* Create a queue that nobody else can find: its name, which no other process guesses in time,
- * is gone before this returns. */
+/* Create a queue that nobody else can find: its name is removed before this returns, and no other
+ * process guesses it in time. */
 static int
 create_nameless(const open_request *request, opened_queue *opened)
 {

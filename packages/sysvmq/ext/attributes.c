@@ -6,7 +6,7 @@
 #include "mqc/error.h"
 #include "mqc/import.h"
 
-/* Ask the kernel; -1 with an exception if it does not say. */
+/* Ask the kernel. Returns -1 with an exception. */
 static int
 read_attributes(Queue *self, struct msqid_ds *status)
 {

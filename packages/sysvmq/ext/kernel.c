@@ -6,15 +6,15 @@
 #include <sys/sysctl.h> /* instead of IPC_INFO */
 #endif
 
-/* A removed queue shows itself as EIDRM, or as EINVAL when its slot is still free. */
+/* The errno for a removed queue is EIDRM, or EINVAL as long as its slot in the table is free. */
 int
 removed_or(int error)
 {
     return error == EINVAL ? EIDRM : error;
 }
 
-/* The longest message that this system allows, LONG_MAX where it does not say: kernel.msgmax, on
- * FreeBSD kern.ipc.msgmax. macOS has no name for it. */
+/* The longest message that this system allows: kernel.msgmax, or kern.ipc.msgmax on FreeBSD.
+ * LONG_MAX on macOS, which does not tell. */
 long
 system_msgmax(void)
 {

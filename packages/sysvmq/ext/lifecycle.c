@@ -1,4 +1,4 @@
-/* The life of a Queue object: made, opened, compared, shown, closed. */
+/* Queue objects: new, init, from_id, dealloc, repr, comparison, close and detach. */
 
 #include "sysvmq.h"
 
@@ -81,8 +81,8 @@ Queue_from_id(PyObject *type, PyObject *args, PyObject *kwargs)
     return queue;
 }
 
-/* A private queue that its maker drops is one that nobody can find any more. In the child of a
- * fork the copy of an object may go: the parent has its own. */
+/* Warn if this process made the queue and drops it: nobody can find a private queue. In the child
+ * of a fork there is no warning, as the parent has the object, too. */
 static void
 warn_left_behind(Queue *self)
 {
@@ -98,7 +98,8 @@ warn_left_behind(Queue *self)
                          "unclosed private message queue: id %d stays in the kernel with all its "
                          "messages; close() removes it, detach() leaves it without a warning",
                          self->id) < 0) {
-        PyErr_WriteUnraisable((PyObject *)Py_TYPE((PyObject *)self)); /* not self: it goes */
+        PyErr_WriteUnraisable(
+            (PyObject *)Py_TYPE((PyObject *)self)); /* not self, which is being freed */
     }
     PyErr_Restore(type, value, traceback);
 }

@@ -11,7 +11,7 @@
 #include "mqc/names.h"
 #include "mqc/transfer.h"
 
-/* ***** what the core asks of this family ***** */
+/* ***** tables for the core ***** */
 
 const mqc_name_table mqc_names = {
     .package = "sysvmq",
@@ -308,7 +308,7 @@ PyDoc_STRVAR(Queue_empty_doc,
 #define METHOD(name, flags)                                                                        \
     {#name, (PyCFunction)(void (*)(void))Queue_##name, flags, Queue_##name##_doc}
 
-/* A method that the core has. */
+/* A method of the core. */
 #define TRANSFER(name)                                                                             \
     {#name, (PyCFunction)(void (*)(void))mqc_##name, METH_FASTCALL | METH_KEYWORDS,                \
      Queue_##name##_doc}
@@ -523,7 +523,7 @@ sysvmq_exec(PyObject *module)
     if (mqc_state_init(&state->common) < 0) {
         return -1;
     }
-    /* for the tests, which look where a call waits */
+    /* The tests look where a call waits. */
     if (mqc_polls() && PyModule_AddIntConstant(module, "_polls", 1) < 0) {
         return -1;
     }

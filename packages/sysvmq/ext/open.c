@@ -5,7 +5,7 @@
 #include "mqc/argument.h"
 #include "mqc/error.h"
 
-/* Find an existing queue, asking for the most rights that this user has to it. */
+/* Find an existing queue, with the most rights that this user has to it. */
 static int
 find_queue(key_t key, int *id)
 {
