@@ -25,7 +25,7 @@ mqc_import(const char *module_name, const char *attribute)
     return value;
 }
 
-/* Import all requests (at most MQC_MOST_IMPORTS), then fill their places, unless *done says that
+/* Import all requests (at most MQC_MOST_IMPORTS), then store them, unless *done says that
  * somebody has. Imports release the GIL, so two threads may make the first Queue at once. */
 int
 mqc_import_once(atomic_int *done, const mqc_import_request *requests, size_t count)
@@ -43,7 +43,7 @@ mqc_import_once(atomic_int *done, const mqc_import_request *requests, size_t cou
     pthread_mutex_lock(&mqc_lock);
     if (result == 0 && !atomic_load(done)) {
         for (size_t i = 0; i < count; i++) {
-            *requests[i].place = found[i];
+            *requests[i].target = found[i];
             found[i] = NULL;
         }
         atomic_store(done, 1);

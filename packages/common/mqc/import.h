@@ -5,9 +5,9 @@
 
 #include "mqc.h"
 
-/* Something to import, and where a reference to it goes. */
+/* What to import, and where to store the reference. */
 typedef struct {
-    PyObject **place;
+    PyObject **target;
     const char *module_name, *attribute;
 } mqc_import_request;
 

@@ -5,33 +5,33 @@
 #include "import.h"
 #include "serializer.h"
 
-/* Which of the serializers that need no call this is. The mark counts only in the class that
- * made it: a subclass may well dump otherwise. */
+/* Which of the package's own serializers this is. A class attribute tells. It counts only in the
+ * class that has it itself, as a subclass may override dumps or loads. */
 static int
 mqc_serializer_kind(PyObject *object)
 {
     PyObject *type = PyType_Check(object) ? object : (PyObject *)Py_TYPE(object);
     PyObject *attributes = PyObject_GetAttrString(type, "__dict__");
-    PyObject *mark = NULL;
+    PyObject *kind_name = NULL;
     int kind = MQC_CUSTOM;
 
     if (attributes != NULL) {
-        mark = PyMapping_GetItemString(attributes, "__mq_serializer__");
+        kind_name = PyMapping_GetItemString(attributes, "__mq_serializer__");
         Py_DECREF(attributes);
     }
-    if (mark == NULL &&
+    if (kind_name == NULL &&
         (PyErr_ExceptionMatches(PyExc_AttributeError) || PyErr_ExceptionMatches(PyExc_KeyError))) {
         PyErr_Clear();
     }
-    if (mark != NULL && PyUnicode_Check(mark)) {
-        if (PyUnicode_CompareWithASCIIString(mark, "pickle") == 0) {
+    if (kind_name != NULL && PyUnicode_Check(kind_name)) {
+        if (PyUnicode_CompareWithASCIIString(kind_name, "pickle") == 0) {
             kind = MQC_PICKLE;
         }
-        else if (PyUnicode_CompareWithASCIIString(mark, "raw") == 0) {
+        else if (PyUnicode_CompareWithASCIIString(kind_name, "raw") == 0) {
             kind = MQC_RAW;
         }
     }
-    Py_XDECREF(mark);
+    Py_XDECREF(kind_name);
     return kind;
 }
 
@@ -69,7 +69,7 @@ mqc_serializer_init(mqc_state *state, mqc_serializer *serializer, PyObject *obje
         .kind = mqc_serializer_kind(object),
         .object = Py_NewRef(object),
     };
-    if (PyErr_Occurred()) { /* from the look at a class of the program's own making */
+    if (PyErr_Occurred()) { /* raised by the look at the class */
         mqc_serializer_clear(serializer);
         return -1;
     }
@@ -130,7 +130,7 @@ mqc_serializer_prepare(mqc_state *state, const mqc_policy *policy, mqc_serialize
         return -1;
     }
     runs_code = mqc_runs_code(serializer);
-    if (runs_code > 0 && mqc_state_need_pickle(state) < 0) { /* it may rest on PickleSerializer */
+    if (runs_code > 0 && mqc_state_need_pickle(state) < 0) { /* it may use PickleSerializer */
         runs_code = -1;
     }
     if (runs_code < 0) {

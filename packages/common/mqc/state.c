@@ -77,7 +77,7 @@ mqc_state_clear(mqc_state *state)
     }
 }
 
-/* The module that a class comes from, or that a base of it comes from: a borrowed reference. */
+/* Return a borrowed reference to the module that defines the class or one of its bases. */
 PyObject *
 mqc_module_of_type(PyTypeObject *type, struct PyModuleDef *definition)
 {
@@ -94,9 +94,9 @@ mqc_module_of_type(PyTypeObject *type, struct PyModuleDef *definition)
     return NULL;
 }
 
-/* Import what calls of any Queue need. These modules take longer to import than the package, so
- * it waits for the first Queue; but not for the first call, as put() and get() must work where
- * no file can be read any more. */
+/* Import what calls of any Queue need. The first Queue does it, as these modules take longer to
+ * import than the package. The first call would be too late: put() and get() must work when no
+ * file can be read any more. */
 int
 mqc_state_need_queue(mqc_state *state)
 {
@@ -113,7 +113,7 @@ mqc_state_need_queue(mqc_state *state)
     return 0;
 }
 
-/* Import what a serializer that rests on pickle needs, and a RawSerializer does not. */
+/* Import what a serializer that uses pickle needs. */
 int
 mqc_state_need_pickle(mqc_state *state)
 {

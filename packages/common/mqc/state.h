@@ -27,20 +27,20 @@ typedef struct {
     PyObject *protocol; /* the documented default: 1 */
     PyObject *thread_key;
     PyObject *words[MQC_WORDS];
-    /* Set when the first Queue is made: what calls need of queue and collections. */
+    /* Set when the first Queue is made: what calls of any Queue need. */
     atomic_int has_queue;
     PyObject *Empty;
     PyObject *Full;
     PyObject *Message; /* the namedtuple that receive() returns */
-    /* Set when the first Queue is made whose serializer rests on pickle. */
+    /* Set when the first Queue is made whose serializer uses pickle. */
     atomic_int has_pickle;
     PyObject *dumps;
     PyObject *loads;
 } mqc_state;
 
-/* The slots of a module that keeps all it has in its state. An older runtime refuses numbers
- * that it does not know, and one binary serves them all: so the numbers stand here, newest
- * first, and mqc_module_slots skips those that the running Python is too old for. */
+/* The slots of a module without global Python objects. One binary serves all versions, and an older
+ * runtime refuses slots that it does not know. Therefore the newest come first, and
+ * mqc_module_slots skips those that the running Python does not know. */
 #define MQC_MODULE_SLOTS(name, exec)                                                               \
     static PyModuleDef_Slot name[] = {                                                             \
         {4 /* Py_mod_gil, 3.13 */, (void *)1 /* Py_MOD_GIL_NOT_USED */},                           \

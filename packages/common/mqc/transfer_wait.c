@@ -3,7 +3,7 @@
 #include "mqc.h"
 
 #include "names.h"
-#include "thread.h"
+#include "thread_record.h"
 #include "transfer.h"
 
 enum { MQC_TRY, MQC_SPIN, MQC_SLEEP };

@@ -1,8 +1,8 @@
-/* The record of a thread, where Python drops it when the thread ends. */
+/* The record of a thread, which Python drops when the thread ends. */
 
 #include "mqc.h"
 
-#include "thread.h"
+#include "thread_record.h"
 
 static void
 mqc_thread_destroy(PyObject *capsule)
@@ -30,10 +30,10 @@ mqc_thread_create(void)
     return capsule;
 }
 
-/* A new reference to this thread's record, a capsule. It lives in the thread's state dictionary,
- * which Python drops when the thread ends: that deletes the timer without any libc hook on the
- * end of threads. A record of another thread is a copy in the child of a fork, or that of a
- * thread whose Python state a subinterpreter has run in before. */
+/* Return a new reference to this thread's record, a capsule. It lives in the dictionary of the
+ * thread state. Python drops that when the thread ends, and so the timer is deleted without a hook
+ * of libc. The dictionary may hold a record of another thread: a copy in the child of a fork, or
+ * that of a thread which has used the same state in a subinterpreter before. */
 PyObject *
 mqc_this_thread(const mqc_state *state)
 {
