@@ -1723,7 +1723,7 @@ seconds_of(const struct system_time *time)
     return (double)time->seconds + time->nanoseconds * 1e-9;
 }
 
-/* The arguments of _system.queue_stat, in the order in which it takes them. */
+/* The arguments of _stat.queue_stat, in the order in which it takes them. */
 static PyObject *
 look_result(const queue_look *look)
 {
@@ -1766,7 +1766,7 @@ Queue_stat(PyObject *op, PyObject *Py_UNUSED(ignored))
         mqc_raise("stat", error, op, NULL);
         return NULL;
     }
-    make = mqc_import("posixmq._system", "queue_stat");
+    make = mqc_import("posixmq._stat", "queue_stat");
     arguments = look_result(&look);
     if (make != NULL && arguments != NULL) {
         result = PyObject_Call(make, arguments, NULL);
@@ -2027,7 +2027,7 @@ posixmq_unlink(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObje
 
 PyDoc_STRVAR(posixmq_look_doc,
              "look($module, descriptor, /)\n--\n\n"
-             "Return the arguments of _system.queue_stat for an open queue's descriptor.\n"
+             "Return the arguments of _stat.queue_stat for an open queue's descriptor.\n"
              "\n"
              ":raises OSError: with EBADF if it is no queue's\n");
 

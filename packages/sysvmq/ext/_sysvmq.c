@@ -854,7 +854,7 @@ PyDoc_STRVAR(Queue_reduce_doc,
 static PyObject *
 Queue_reduce(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    return mqc_queue_reduce(op, "sysvmq._system", "reduce_queue");
+    return mqc_queue_reduce(op, "sysvmq._pickling", "reduce");
 }
 
 PyDoc_STRVAR(Queue_close_doc,
@@ -1789,7 +1789,7 @@ Queue_stat(PyObject *op, PyObject *Py_UNUSED(ignored))
     if (read_status(self, &status) < 0) {
         return NULL;
     }
-    class = mqc_import("sysvmq._system", "QueueStat");
+    class = mqc_import("sysvmq._stat", "QueueStat");
     if (class == NULL) {
         return NULL;
     }
@@ -2129,7 +2129,7 @@ sysvmq_limits(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
         mqc_raise("limits", errno, NULL, NULL);
         return NULL;
     }
-    class = mqc_import("sysvmq._system", "Limits");
+    class = mqc_import("sysvmq._limits", "Limits");
     if (class == NULL) {
         return NULL;
     }

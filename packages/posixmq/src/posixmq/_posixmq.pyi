@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar, fi
 from typing_extensions import Buffer, disjoint_base
 
 from ._message import Message
-from ._system import QueueStat
+from ._stat import QueueStat
 
 _T = TypeVar("_T")
 

@@ -7,8 +7,9 @@ from typing import Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar, fi
 from _typeshed import StrOrBytesPath
 from typing_extensions import Buffer, disjoint_base
 
+from ._limits import Limits
 from ._message import Message
-from ._system import Limits, QueueStat
+from ._stat import QueueStat
 
 _T = TypeVar("_T")
 
