@@ -12,7 +12,7 @@ from ._stat import QueueStat
 _T = TypeVar("_T")
 
 class _Serializer(Protocol):
-    """Modules such as json, classes with static methods, and objects will all do."""
+    """A module such as json, a class with static methods, or an object."""
 
     def dumps(self, obj: Any, /) -> Any: ...
     def loads(self, data: bytes, /) -> Any: ...
