@@ -58,7 +58,19 @@ class DecodeError(QueueError):
     msg_type: "int | None" = None
 
     items: "list[object] | tuple[()]" = ()
-    failures: "list[BaseException] | tuple[()]" = ()
+
+    # None stands for the error itself. An error that held itself would be a cycle, and would keep
+    # its traceback, and with it the queue, until the garbage collector runs. C sets this.
+    _failures: "list[BaseException | None] | tuple[()]" = ()
+
+    @property
+    def failures(self) -> "list[BaseException] | tuple[()]":
+        """An error for each message that get_many() could not decode; empty for other calls."""
+        return [self if each is None else each for each in self._failures] or ()
+
+    @failures.setter
+    def failures(self, failures: "list[BaseException]") -> None:
+        self._failures = [None if each is self else each for each in failures]
 
 
 _TEXTS = {
