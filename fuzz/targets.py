@@ -27,12 +27,15 @@ with atheris.instrument_imports(include=["posixmq", "sysvmq"]):
     import posixmq
     import posixmq._errors
     import posixmq._explain
-    import posixmq._system
+    import posixmq._limits
+    import posixmq._listing
+    import posixmq._usage
     import posixmq.serializers
     import sysvmq
     import sysvmq._errors
     import sysvmq._explain
-    import sysvmq._system
+    import sysvmq._limits
+    import sysvmq._listing
     import sysvmq.serializers
 
 DESCRIPTORS = 1000  # one above it is nobody's

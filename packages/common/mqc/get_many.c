@@ -127,6 +127,7 @@ typedef struct {
     PyObject *items;
     PyObject *failures; /* a DecodeError for each message that did not decode */
     PyObject *raised;   /* what to raise in the end: the first that went wrong */
+    int raises_first;   /* raised is a DecodeError, the first of the failures */
 } mqc_decoded;
 
 /* Append to a list, which is made if there is none. Returns -1 with an exception. */
@@ -160,10 +161,12 @@ mqc_decoded_fail(mqc_decoded *decoded, PyObject *bytes)
     if (!PyErr_GivenExceptionMatches(cause, PyExc_Exception)) {
         Py_XDECREF(decoded->raised);
         decoded->raised = Py_NewRef(cause);
+        decoded->raises_first = 0;
     }
     else if (foreign || decoded->raised == NULL) {
         Py_XDECREF(decoded->raised);
         decoded->raised = Py_NewRef(failure);
+        decoded->raises_first = !foreign && failure != cause;
     }
     Py_DECREF(failure);
     Py_DECREF(cause);
@@ -202,16 +205,21 @@ mqc_decode_slot(mqc_decoded *decoded, mqc_slot *slot)
     return result;
 }
 
-/* Raise the first exception, with the items and failures of the whole batch. */
+/* Raise the first exception, with the items and failures of the whole batch. A DecodeError must
+ * not hold itself: None stands in its place, and its property failures puts it back. */
 static void
 mqc_decoded_raise(const mqc_decoded *decoded)
 {
+    const char *failures = decoded->raises_first ? "_failures" : "failures";
     int result;
 
+    if (decoded->raises_first) {
+        PyList_SetItem(decoded->failures, 0, Py_NewRef(Py_None)); /* allocates nothing */
+    }
     do {
         result = mqc_set_attribute(decoded->raised, "items", decoded->items);
         if (result == 0) {
-            result = mqc_set_attribute(decoded->raised, "failures", decoded->failures);
+            result = mqc_set_attribute(decoded->raised, failures, decoded->failures);
         }
     } while (result < 0 && mqc_reserve_retry(&decoded->call->reserve));
     if (result == 0) {

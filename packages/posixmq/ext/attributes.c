@@ -135,7 +135,7 @@ seconds_of(const struct system_time *time)
     return (double)time->seconds + time->nanoseconds * 1e-9;
 }
 
-/* The arguments of _system.queue_stat, in its order. */
+/* The arguments of _stat.queue_stat, in its order. */
 PyObject *
 queue_stat_arguments(const queue_details *details)
 {
@@ -167,7 +167,7 @@ Queue_stat(PyObject *op, PyObject *Py_UNUSED(ignored))
         mqc_raise(MQC_OP_STAT, error, op, NULL);
         return NULL;
     }
-    make = mqc_import("._system", "queue_stat");
+    make = mqc_import("._stat", "queue_stat");
     arguments = queue_stat_arguments(&details);
     if (make != NULL && arguments != NULL) {
         result = PyObject_Call(make, arguments, NULL);

@@ -402,7 +402,7 @@ posixmq_unlink(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObje
 
 PyDoc_STRVAR(posixmq_look_doc,
              "look($module, descriptor, /)\n--\n\n"
-             "Return the arguments of _system.queue_stat for an open queue's descriptor.\n"
+             "Return the arguments of _stat.queue_stat for an open queue's descriptor.\n"
              "\n"
              ":raises OSError: with EBADF if it is no queue's\n");
 

@@ -686,7 +686,7 @@ def test_waiting_tasks_do_not_hold_up_the_end(run_script, name):
         def other():
             asyncio.run(q.get())
         threading.Thread(target=other, daemon=True).start()
-        wait_until(lambda: q._watches)  # the loop is about to sleep
+        wait_until(lambda: q._states)  # the loop is about to sleep
         time.sleep(0.05)
         """,
         name,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import posixmq._explain
+import posixmq._proc
 from posixmq import DecodeError, Queue, QueueError
 
 INVALID = {"errno": QueueError.INVALID_VALUE}
@@ -481,9 +482,9 @@ def raising(error):
 
 
 def test_what_a_handler_raises_while_an_error_is_explained_gets_through(q, monkeypatch):
-    for name in ("failure", "open"):
+    for module, name in ((posixmq._explain, "failure"), (posixmq._proc, "open")):
         with monkeypatch.context() as patch:
-            patch.setattr(posixmq._explain, name, raising(Alarm()), raising=False)
+            patch.setattr(module, name, raising(Alarm()), raising=False)
             with pytest.raises(Alarm):
                 q.put("x" * 100_000)
 
@@ -499,6 +500,6 @@ def test_what_cannot_be_explained_is_said_in_plain_words(q, monkeypatch, error):
 
 
 def test_limits_that_cannot_be_read_are_taken_to_be_the_usual_ones(q, monkeypatch):
-    monkeypatch.setattr(posixmq._explain, "open", raising(PermissionError()), raising=False)
+    monkeypatch.setattr(posixmq._proc, "open", raising(PermissionError()), raising=False)
     with pytest.raises(QueueError, match="msgsize_max = 8192"):
         q.put("x" * 100_000)

@@ -45,7 +45,7 @@ Queue_stat(PyObject *op, PyObject *Py_UNUSED(ignored))
     if (read_attributes(self, &status) < 0) {
         return NULL;
     }
-    class = mqc_import("._system", "QueueStat");
+    class = mqc_import("._stat", "QueueStat");
     if (class == NULL) {
         return NULL;
     }

@@ -169,7 +169,7 @@ Queue_hash(PyObject *op)
 PyObject *
 Queue_reduce(PyObject *op, PyObject *Py_UNUSED(ignored))
 {
-    return mqc_queue_reduce(op, "._system", "reduce_queue");
+    return mqc_queue_reduce(op, "._pickling", "reduce");
 }
 
 PyObject *

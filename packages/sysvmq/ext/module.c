@@ -491,7 +491,7 @@ sysvmq_limits(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
         mqc_raise(MQC_OP_LIMITS, errno, NULL, NULL);
         return NULL;
     }
-    class = mqc_import("._system", "Limits");
+    class = mqc_import("._limits", "Limits");
     if (class == NULL) {
         return NULL;
     }

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 import sysvmq._explain
+import sysvmq._proc
 from sysvmq import DecodeError, PickleSerializer, Queue, QueueError, RawSerializer
 
 LONG_MAX = 2 ** (8 * ctypes.sizeof(ctypes.c_long) - 1) - 1
@@ -568,9 +569,9 @@ def raising(error):
 
 
 def test_what_a_handler_raises_while_an_error_is_explained_gets_through(q, monkeypatch):
-    for name in ("failure", "open"):
+    for module, name in ((sysvmq._explain, "failure"), (sysvmq._proc, "open")):
         with monkeypatch.context() as patch:
-            patch.setattr(sysvmq._explain, name, raising(Alarm()), raising=False)
+            patch.setattr(module, name, raising(Alarm()), raising=False)
             with pytest.raises(Alarm):
                 q.put("x" * 100_000)
 
@@ -586,6 +587,6 @@ def test_what_cannot_be_explained_is_said_in_plain_words(q, monkeypatch, error):
 
 
 def test_limits_that_cannot_be_read_are_taken_to_be_the_usual_ones(q, monkeypatch):
-    monkeypatch.setattr(sysvmq._explain, "open", raising(PermissionError()), raising=False)
+    monkeypatch.setattr(sysvmq._proc, "open", raising(PermissionError()), raising=False)
     with pytest.raises(QueueError, match="msgmax is 8192"):
         q.put("x" * 100_000)
