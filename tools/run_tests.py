@@ -68,7 +68,8 @@ SUITES = {
         wheels=("posixmq", "sysvmq", "ipcqueue"),
         folder=".",
         paths=(
-            *("packages/ipcqueue-meta/tests", "packages/ipcqueue-meta/README.md", "tools"),
+            *("packages/ipcqueue-meta/tests", "packages/ipcqueue-meta/README.md"),
+            *("tests/integration", "tools"),
             *("README.md", "docs/tutorial.md", "docs/kernel.md"),
             *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/howto-*.md")),
         ),
@@ -142,7 +143,9 @@ class Run:
     def _last_words(self, code: int) -> str:
         """Say how pytest ended, and in which test."""
         ending = f"exit code {code}" if code >= 0 else f"signal {-code}"
-        started = re.findall(r"^\S*(packages/\S+::\S+)", self._log_text(), re.MULTILINE)
+        started = re.findall(
+            r"^\S*?((?:packages|tests|tools)/\S+::\S+)", self._log_text(), re.MULTILINE
+        )
         return f"pytest ended with {ending}" + (f" in {started[-1]}" if started else "")
 
     def _log_text(self) -> str:
