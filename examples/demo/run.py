@@ -12,7 +12,7 @@ interpreters that are told a queue name and a key, nothing else:
 Midway one worker is killed with a document in its hand. In the end all counts are compared with a
 direct count, and the exit status is 1 when anything is amiss.
 
-Example: python demo/run.py (or nox -s demo, which installs what this needs)
+Example: python examples/demo/run.py (or nox -s demo, which installs what this needs)
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ except ImportError as error:
     sys.exit(f"{error}; pip install rich, and ipcqueue as the section Install of README.md says")
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
+ROOT = HERE.parents[1]
 DOCUMENTS = (
     "*.md",
     "LICENSE",

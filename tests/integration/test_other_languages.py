@@ -11,7 +11,7 @@ import pytest
 from ipcqueue import posixmq
 from ipcqueue.serializers import PickleSerializer, RawSerializer, SignedSerializer
 
-EXAMPLES = Path(__file__).parents[3] / "docs/examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-Werror"]
 
@@ -23,8 +23,6 @@ def compiled(tmp_path_factory):
 
     def compiled(name):
         source, program = EXAMPLES / f"{name}.c", folder / name
-        if not source.exists():
-            pytest.skip(f"{source} is not there: not a clone")
         if COMPILER is None:
             pytest.skip("no C compiler: apt install gcc")
         if not program.exists():
