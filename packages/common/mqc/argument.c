@@ -66,7 +66,7 @@ mqc_parse(const mqc_state *state, const mqc_arguments *given, PyObject **values)
                      parameters->method, parameters->positional, given->nargs);
         return -1;
     }
-    memset(values, 0, MQC_WORDS * sizeof(*values));
+    memset((void *)values, 0, MQC_WORDS * sizeof(*values));
     for (Py_ssize_t i = 0; i < given->nargs; i++) {
         values[parameters->words[i]] = given->args[i];
     }

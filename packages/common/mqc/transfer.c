@@ -191,10 +191,9 @@ static inline Py_ALWAYS_INLINE mqc_outcome
 mqc_receive_attempt(void *context, int may_sleep, int *os_errno)
 {
     mqc_call *call = context;
-    int error;
 
     for (;;) {
-        error = mqc_family.receive_message(call, may_sleep);
+        int error = mqc_family.receive_message(call, may_sleep);
         if (error == E2BIG) {
             error = mqc_grow_room(call);
             if (error == 0) {

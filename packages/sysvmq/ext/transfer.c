@@ -9,9 +9,9 @@
 
 /* The message that this text belongs to. */
 static inline mqc_message *
-message_of(const char *text)
+message_of(char *text)
 {
-    return (mqc_message *)((uintptr_t)text - offsetof(mqc_message, text));
+    return (mqc_message *)(void *)(text - offsetof(mqc_message, text));
 }
 
 static int
@@ -31,6 +31,7 @@ never_fits(const mqc_queue *queue, size_t size)
 int
 send_message(const mqc_call *call, int may_sleep)
 {
+    const void *message = call->data - offsetof(mqc_message, text);
     int id = id_of(call->queue);
     int error;
 
@@ -40,8 +41,7 @@ send_message(const mqc_call *call, int may_sleep)
             return error;
         }
     }
-    if (msgsnd(id, message_of(call->data), call->size, MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT) ==
-        0) {
+    if (msgsnd(id, message, call->size, MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT) == 0) {
         return 0;
     }
     error = errno;

@@ -35,7 +35,7 @@
 #pragma GCC visibility push(hidden)
 
 #define MQC_FOREVER INT64_MAX
-#define MQC_MILLISECOND 1000000
+#define MQC_MILLISECOND INT64_C(1000000)
 #define MQC_LOOK_NS 50000 /* how often the main thread looks for signals while it spins */
 
 /* ***** gates, threads, waits ***** */
