@@ -19,6 +19,7 @@ class Operation(StrEnum):
     ENTER = "enter a with block"
     PUT = "put"
     GET = "get"
+    GET_INTO = "get_into"
     ATTRIBUTES = "get the attributes"
     PICKLE = "pickle"
 
@@ -26,7 +27,6 @@ class Operation(StrEnum):
     NAME = "name"
     FROM_FD = "from_fd"
     UNLINK = "unlink"
-    GET_INTO = "get_into"
     STAT = "stat"
     NOTIFY = "notify"
     LIST = "list"

@@ -69,13 +69,17 @@ def _reason(failed: Failure) -> str:
     return os.strerror(failed.os_errno)
 
 
+def _get_into(failed: Failure) -> str:
+    if failed.os_errno == errno.E2BIG:
+        return (
+            f"the message at the head of {_name_of(failed.queue)} is longer than the buffer, and "
+            f"stays there; maxmsgsize is {failed.queue.maxmsgsize}"
+        )
+    return _get(failed)
+
+
 def _get(failed: Failure) -> str:
     name = _name_of(failed.queue)
-    if failed.os_errno == errno.E2BIG:  # only get_into() has a buffer that can be too short
-        return (
-            f"the message at the head of {name} is longer than the buffer, and stays there; "
-            f"maxmsgsize is {failed.queue.maxmsgsize}"
-        )
     if failed.os_errno == errno.ENOSYS:
         return f"cannot get from {name} with exclude=True: only Linux can (MSG_EXCEPT)"
     return _use(failed)
@@ -273,6 +277,7 @@ _EXPLAIN: dict[str, Callable[[Failure], str]] = {
     Operation.ENTER: _use,
     Operation.PUT: _use,
     Operation.GET: _get,
+    Operation.GET_INTO: _get_into,
     Operation.PEEK: _peek,
     Operation.ATTRIBUTES: _use,
     Operation.SET: _set,
