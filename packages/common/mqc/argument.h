@@ -42,9 +42,9 @@ typedef struct {
 
 /* Whether a call gave only what its method requires. Then there is nothing to parse. */
 static inline int
-mqc_is_plain(const mqc_arguments *given)
+mqc_is_plain(const mqc_parameters *parameters, Py_ssize_t nargs, PyObject *kwnames)
 {
-    return given->nargs == given->parameters->required && given->kwnames == NULL;
+    return nargs == parameters->required && kwnames == NULL;
 }
 
 int mqc_parse(const mqc_state *state, const mqc_arguments *given, PyObject **values);

@@ -101,8 +101,8 @@ mqc_call_decode_error(mqc_call *call, PyObject *cause, PyObject *data, int *fore
 
 /* Replace the exception of the serializer by a DecodeError that holds the message. One that is not
  * an Exception (KeyboardInterrupt, SystemExit) stays, with the message attached. */
-static void
-mqc_raise_decode(mqc_call *call, PyObject *data)
+void
+mqc_call_raise_decode(mqc_call *call, PyObject *data)
 {
     int is_error = PyErr_ExceptionMatches(PyExc_Exception);
     PyObject *cause = mqc_take_exception();
@@ -126,36 +126,6 @@ mqc_raise_decode(mqc_call *call, PyObject *data)
 }
 
 /* ***** results ***** */
-
-/* The bytes of the message that was received. */
-PyObject *
-mqc_call_bytes(mqc_call *call)
-{
-    PyObject *bytes;
-
-    do {
-        bytes = PyBytes_FromStringAndSize(call->text, (Py_ssize_t)call->size);
-    } while (bytes == NULL && mqc_reserve_retry(&call->reserve));
-    return bytes;
-}
-
-/* Turn a message's bytes into its item, and take over the reference. NULL passes through. */
-PyObject *
-mqc_call_decode(mqc_call *call, PyObject *bytes)
-{
-    const mqc_serializer *serializer = &call->queue->serializer;
-    PyObject *item;
-
-    if (bytes == NULL || serializer->kind == MQC_RAW) {
-        return bytes;
-    }
-    item = PyObject_CallFunctionObjArgs(serializer->loads, bytes, NULL);
-    if (item == NULL) {
-        mqc_raise_decode(call, bytes);
-    }
-    Py_DECREF(bytes);
-    return item;
-}
 
 /* (first, mark); a NULL passes through. Py_BuildValue would take three times as long. */
 static PyObject *

@@ -291,13 +291,10 @@ mqc_get_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
     static const mqc_range max_items = {"max_items", 1, LONG_MAX, "1 or more"};
     const mqc_arguments given = {&mqc_family.get_many, args, nargs, kwnames};
     PyObject *values[MQC_WORDS];
-    mqc_call call = {
-        .queue = (mqc_queue *)op,
-        .operation = MQC_OP_GET,
-        .wait_ns = MQC_FOREVER,
-    };
+    mqc_call call;
     long most = 0; /* all that are there */
 
+    mqc_call_begin(&call, op, MQC_OP_GET, MQC_FOREVER);
     if (mqc_parse(call.queue->state, &given, values) < 0 ||
         mqc_read_optional(values[MQC_MAX_ITEMS], &max_items, &most) < 0 ||
         mqc_read_selection(&call, values) < 0) {

@@ -215,12 +215,10 @@ mqc_put_many(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
 {
     const mqc_arguments given = {&mqc_family.put_many, args, nargs, kwnames};
     PyObject *values[MQC_WORDS];
-    mqc_call call = {
-        .queue = (mqc_queue *)op,
-        .operation = MQC_OP_PUT,
-        .mark = mqc_family.first_mark,
-    };
+    mqc_call call;
 
+    mqc_call_begin(&call, op, MQC_OP_PUT, 0);
+    call.mark = mqc_family.first_mark;
     if (mqc_parse(call.queue->state, &given, values) < 0 ||
         mqc_read_wait(values[MQC_BLOCK], values[MQC_TIMEOUT], &call.wait_ns) < 0) {
         return NULL;

@@ -153,15 +153,6 @@ mqc_others_write(const mqc_writers *writers)
 
 /* ***** encoding ***** */
 
-void
-mqc_payload_release(mqc_payload *payload)
-{
-    if (payload->has_view) {
-        PyBuffer_Release(&payload->view);
-    }
-    Py_XDECREF(payload->owner);
-}
-
 /* Point the payload into its owner, which is what a serializer returned. */
 static int
 mqc_payload_view(mqc_payload *payload, int kind)

@@ -43,6 +43,14 @@ int mqc_others_write(const mqc_writers *writers);
 
 int mqc_encode(const mqc_state *state, const mqc_serializer *serializer, PyObject *item,
                PyObject *protocol, mqc_payload *payload);
-void mqc_payload_release(mqc_payload *payload);
+
+static inline void
+mqc_payload_release(mqc_payload *payload)
+{
+    if (payload->has_view) {
+        PyBuffer_Release(&payload->view);
+    }
+    Py_XDECREF(payload->owner);
+}
 
 #endif /* MQC_SERIALIZER_H */

@@ -123,18 +123,17 @@ mqc_put_item(mqc_call *call, PyObject *item, PyObject *mark, PyObject *protocol)
 PyObject *
 mqc_put(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    const mqc_arguments given = {&mqc_family.put, args, nargs, kwnames};
+    const mqc_parameters *parameters = &mqc_family.put;
     PyObject *values[MQC_WORDS];
-    mqc_call call = {
-        .queue = (mqc_queue *)op,
-        .operation = MQC_OP_PUT,
-        .wait_ns = MQC_FOREVER,
-        .mark = mqc_family.first_mark,
-    };
+    mqc_arguments given;
+    mqc_call call;
 
-    if (mqc_is_plain(&given)) {
+    mqc_call_begin(&call, op, MQC_OP_PUT, MQC_FOREVER);
+    call.mark = mqc_family.first_mark;
+    if (mqc_is_plain(parameters, nargs, kwnames)) {
         return mqc_put_item(&call, args[0], NULL, NULL);
     }
+    given = (mqc_arguments){parameters, args, nargs, kwnames};
     if (mqc_parse(call.queue->state, &given, values) < 0 ||
         mqc_read_wait(values[MQC_BLOCK], values[MQC_TIMEOUT], &call.wait_ns) < 0) {
         return NULL;
@@ -147,12 +146,10 @@ mqc_put_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *
 {
     const mqc_arguments given = {&mqc_family.put_nowait, args, nargs, kwnames};
     PyObject *values[MQC_WORDS];
-    mqc_call call = {
-        .queue = (mqc_queue *)op,
-        .operation = MQC_OP_PUT,
-        .mark = mqc_family.first_mark,
-    };
+    mqc_call call;
 
+    mqc_call_begin(&call, op, MQC_OP_PUT, 0);
+    call.mark = mqc_family.first_mark;
     if (mqc_parse(call.queue->state, &given, values) < 0) {
         return NULL;
     }
@@ -322,17 +319,18 @@ mqc_read_selection(mqc_call *call, PyObject *const *values)
 PyObject *
 mqc_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    const mqc_arguments given = {&mqc_family.get, args, nargs, kwnames};
+    const mqc_parameters *parameters = &mqc_family.get;
     PyObject *values[MQC_WORDS];
-    mqc_call call = {
-        .queue = (mqc_queue *)op,
-        .operation = MQC_OP_GET,
-        .wait_ns = MQC_FOREVER,
-    };
+    mqc_arguments given;
+    mqc_call call;
 
-    if (!mqc_is_plain(&given) && (mqc_parse(call.queue->state, &given, values) < 0 ||
-                                  mqc_read_selection(&call, values) < 0)) {
-        return NULL;
+    mqc_call_begin(&call, op, MQC_OP_GET, MQC_FOREVER);
+    if (!mqc_is_plain(parameters, nargs, kwnames)) {
+        given = (mqc_arguments){parameters, args, nargs, kwnames};
+        if (mqc_parse(call.queue->state, &given, values) < 0 ||
+            mqc_read_selection(&call, values) < 0) {
+            return NULL;
+        }
     }
     return mqc_get_item(&call);
 }
@@ -340,13 +338,18 @@ mqc_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames
 PyObject *
 mqc_get_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    const mqc_arguments given = {&mqc_family.get_nowait, args, nargs, kwnames};
+    const mqc_parameters *parameters = &mqc_family.get_nowait;
     PyObject *values[MQC_WORDS];
-    mqc_call call = {.queue = (mqc_queue *)op, .operation = MQC_OP_GET};
+    mqc_arguments given;
+    mqc_call call;
 
-    if (!mqc_is_plain(&given) && (mqc_parse(call.queue->state, &given, values) < 0 ||
-                                  mqc_read_selection(&call, values) < 0)) {
-        return NULL;
+    mqc_call_begin(&call, op, MQC_OP_GET, 0);
+    if (!mqc_is_plain(parameters, nargs, kwnames)) {
+        given = (mqc_arguments){parameters, args, nargs, kwnames};
+        if (mqc_parse(call.queue->state, &given, values) < 0 ||
+            mqc_read_selection(&call, values) < 0) {
+            return NULL;
+        }
     }
     return mqc_get_item(&call);
 }
@@ -356,12 +359,9 @@ mqc_receive(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwn
 {
     const mqc_arguments given = {&mqc_family.receive, args, nargs, kwnames};
     PyObject *values[MQC_WORDS];
-    mqc_call call = {
-        .queue = (mqc_queue *)op,
-        .operation = MQC_OP_GET,
-        .wait_ns = MQC_FOREVER,
-    };
+    mqc_call call;
 
+    mqc_call_begin(&call, op, MQC_OP_GET, MQC_FOREVER);
     if (mqc_parse(call.queue->state, &given, values) < 0 || mqc_read_selection(&call, values) < 0) {
         return NULL;
     }
@@ -438,17 +438,16 @@ mqc_get_into_buffer(mqc_call *call, PyObject *buffer)
 PyObject *
 mqc_get_into(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    const mqc_arguments given = {&mqc_family.get_into, args, nargs, kwnames};
+    const mqc_parameters *parameters = &mqc_family.get_into;
     PyObject *values[MQC_WORDS];
-    mqc_call call = {
-        .queue = (mqc_queue *)op,
-        .operation = MQC_OP_GET_INTO,
-        .wait_ns = MQC_FOREVER,
-    };
+    mqc_arguments given;
+    mqc_call call;
 
-    if (mqc_is_plain(&given)) {
+    mqc_call_begin(&call, op, MQC_OP_GET_INTO, MQC_FOREVER);
+    if (mqc_is_plain(parameters, nargs, kwnames)) {
         return mqc_get_into_buffer(&call, args[0]);
     }
+    given = (mqc_arguments){parameters, args, nargs, kwnames};
     if (mqc_parse(call.queue->state, &given, values) < 0 || mqc_read_selection(&call, values) < 0) {
         return NULL;
     }
@@ -483,9 +482,10 @@ PyObject *
 mqc_next(PyObject *op)
 {
     mqc_queue *queue = (mqc_queue *)op;
-    mqc_call call = {.queue = queue, .operation = MQC_OP_GET, .wait_ns = MQC_FOREVER};
+    mqc_call call;
     PyObject *item;
 
+    mqc_call_begin(&call, op, MQC_OP_GET, MQC_FOREVER);
     if (queue->opened && atomic_load(&queue->gate.closed)) {
         return NULL;
     }

@@ -24,6 +24,7 @@ static inline Py_ALWAYS_INLINE mqc_outcome
 mqc_transfer(mqc_call *call, mqc_work work)
 {
     mqc_outcome outcome = MQC_DONE;
+    mqc_work work_of_wait;
 
     if (!work.large) {
         if (mqc_use_begin(&call->queue->gate) != 0) {
@@ -36,7 +37,8 @@ mqc_transfer(mqc_call *call, mqc_work work)
             return outcome;
         }
     }
-    return mqc_transfer_wait(call, &work, outcome);
+    work_of_wait = work; /* the address of work itself would keep the attempt from being inlined */
+    return mqc_transfer_wait(call, &work_of_wait, outcome);
 }
 
 /* Transfer one message or more. Returns 0, or -1 with an exception. */

@@ -34,48 +34,62 @@ sleep_on_descriptor(int fd, short events)
     return poll(&ready, 1, -1) < 0 ? errno : 0;
 }
 
+static inline int
+try_send(const mqc_call *call, const mq_timespec *deadline)
+{
+    int fd = ((const Queue *)call->queue)->fd;
+    unsigned priority = (unsigned)call->mark;
+
+    return syscall(MQC_SYS_mq_timedsend, fd, call->data, call->size, priority, deadline) < 0 ? errno
+                                                                                             : 0;
+}
+
+static inline int
+try_receive(mqc_call *call, const mq_timespec *deadline)
+{
+    int fd = ((const Queue *)call->queue)->fd;
+    unsigned priority;
+    ssize_t size =
+        syscall(MQC_SYS_mq_timedreceive, fd, call->text, call->capacity, &priority, deadline);
+
+    if (size < 0) {
+        return errno;
+    }
+    call->size = (size_t)size;
+    call->mark = (long)priority;
+    return 0;
+}
+
 int
 send_message(const mqc_call *call, int may_sleep)
 {
-    int fd = ((const Queue *)call->queue)->fd;
-    const mq_timespec *timeout = MQC_SLEEPS(may_sleep) ? NULL : &LONG_PAST;
+    int error;
 
-    for (;;) {
-        if (syscall(MQC_SYS_mq_timedsend, fd, call->data, call->size, (unsigned)call->mark,
-                    timeout) >= 0) {
-            return 0;
-        }
-        if (errno != EAGAIN || !MQC_SLEEPS(may_sleep)) {
-            return errno;
-        }
-        if (sleep_on_descriptor(fd, POLLOUT) != 0) {
-            return errno;
-        }
+    if (!MQC_SLEEPS(may_sleep)) {
+        return try_send(call, &LONG_PAST);
     }
+    error = try_send(call, NULL);
+    while (error == EAGAIN) {
+        error = sleep_on_descriptor(((const Queue *)call->queue)->fd, POLLOUT);
+        error = error == 0 ? try_send(call, NULL) : error;
+    }
+    return error;
 }
 
 int
 receive_message(mqc_call *call, int may_sleep)
 {
-    int fd = ((const Queue *)call->queue)->fd;
-    const mq_timespec *timeout = MQC_SLEEPS(may_sleep) ? NULL : &LONG_PAST;
-    unsigned priority;
+    int error;
 
-    for (;;) {
-        ssize_t size =
-            syscall(MQC_SYS_mq_timedreceive, fd, call->text, call->capacity, &priority, timeout);
-        if (size >= 0) {
-            call->size = (size_t)size;
-            call->mark = (long)priority;
-            return 0;
-        }
-        if (errno != EAGAIN || !MQC_SLEEPS(may_sleep)) {
-            return errno;
-        }
-        if (sleep_on_descriptor(fd, POLLIN) != 0) {
-            return errno;
-        }
+    if (!MQC_SLEEPS(may_sleep)) {
+        return try_receive(call, &LONG_PAST);
     }
+    error = try_receive(call, NULL);
+    while (error == EAGAIN) {
+        error = sleep_on_descriptor(((const Queue *)call->queue)->fd, POLLIN);
+        error = error == 0 ? try_receive(call, NULL) : error;
+    }
+    return error;
 }
 
 /* The size that a message may have never changes. */

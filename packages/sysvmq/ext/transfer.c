@@ -155,12 +155,10 @@ Queue_peek(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwna
     static const mqc_range range = {"index", 0, LONG_MAX, "0 or more, within a C long"};
     const mqc_arguments given = {&parameters, args, nargs, kwnames};
     PyObject *values[MQC_WORDS];
-    mqc_call call = {
-        .queue = (mqc_queue *)op,
-        .operation = MQC_OP_PEEK,
-        .flags = MSG_COPY, /* wanted is then an index; never sleep with this flag */
-    };
+    mqc_call call;
 
+    mqc_call_begin(&call, op, MQC_OP_PEEK, 0); /* a call with this flag must not sleep */
+    call.flags = MSG_COPY;                     /* wanted is then an index */
     if (mqc_parse(call.queue->state, &given, values) < 0) {
         return NULL;
     }

@@ -24,15 +24,12 @@ watch_attempt(void *context, int may_sleep, int *os_errno)
 PyObject *
 Queue_watch(PyObject *op, PyObject *args)
 {
-    mqc_call call = {
-        .queue = (mqc_queue *)op,
-        .operation = MQC_OP_GET,
-        .wait_ns = MQC_FOREVER,
-        .ignores_signals = 1,
-    };
+    mqc_call call;
     mqc_outcome outcome;
     int exclude;
 
+    mqc_call_begin(&call, op, MQC_OP_GET, MQC_FOREVER);
+    call.ignores_signals = 1;
     if (!PyArg_ParseTuple(args, "lp:_watch", &call.wanted, &exclude)) {
         return NULL;
     }
