@@ -7,6 +7,7 @@ need nothing of the system; .clang-tidy and tools/cppcheck.txt say what they lea
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -58,7 +59,7 @@ def main() -> int:
     with_gcc = cc_is_gcc()
     failed = 0
     for command in (each for name in SIBLINGS for each in commands(name, with_gcc)):
-        print(" ".join(command), flush=True)
+        print(shlex.join(command), flush=True)
         failed += subprocess.run(command).returncode != 0
     return failed
 
