@@ -8,7 +8,7 @@ project_copyright = "2026, ipcqueue contributors"
 release = version = installed("ipcqueue")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
-exclude_patterns = ["_build", "benchmarks", "examples"]
+exclude_patterns = ["_build", "benchmarks"]
 myst_heading_anchors = 3
 nitpicky = False
 # parameters such as serializer are looked up as attributes, which both packages have

@@ -1,7 +1,8 @@
 """Run the test suites of the three distributions from their wheels, and say how it went.
 
 Each suite has a virtual environment of its own, with no other wheel of ours than it tests. The two
-packages are tested side by side, because they share no queue; the meta-package follows. What
+packages are tested side by side, because they share no queue; the meta-package follows, together with
+what spans the packages: tests/integration, the documented examples, the tests of tools/. What
 pytest prints goes to a log for each suite. This program shows how far the suites are, and closes
 with a summary.
 
@@ -11,12 +12,14 @@ with a summary.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
 import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 import venv
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -29,17 +32,14 @@ from summary import Result, print_summary, read_report
 ROOT = Path(__file__).resolve().parent.parent
 PROGRESS_S = 10  # between two lines that show how far the suites are
 
-# The newest hypothesis with a wheel: free-threaded and newest Pythons have none of the latest.
-REQUIRED = ["--only-binary=hypothesis", "pytest>=9,<10", "hypothesis", "trio"]
-# Where one of these has no wheel for this Python, the tests that want it are skipped.
-OPTIONAL = ["numpy", "uvloop"]
+WHEELS = "--only-binary=:all:"  # the newest Pythons then get a release that has one
 
 TESTS_FAILED, NO_TESTS = 1, 5  # exit codes of pytest
 
 
 @dataclass(frozen=True)
 class Suite:
-    """The tests of one distribution."""
+    """The tests of one distribution, or of what spans them."""
 
     name: str
     wheels: tuple[str, ...]
@@ -68,7 +68,8 @@ SUITES = {
         wheels=("posixmq", "sysvmq", "ipcqueue"),
         folder=".",
         paths=(
-            *("packages/ipcqueue-meta/tests", "packages/ipcqueue-meta/README.md", "tools"),
+            *("packages/ipcqueue-meta/tests", "packages/ipcqueue-meta/README.md"),
+            *("tests/integration", "tools"),
             *("README.md", "docs/tutorial.md", "docs/kernel.md"),
             *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/howto-*.md")),
         ),
@@ -113,9 +114,10 @@ class Run:
     def _install(self, log: IO[str]) -> None:
         venv.create(self._environment, clear=True, symlinks=True)
         pip = (sys.executable, "-m", "pip", "--python", self._python, "install", "-q")
-        call(log, *pip, *REQUIRED)
-        for name in OPTIONAL:
-            call(log, *pip, "--only-binary=:all:", name, may_fail=True)
+        call(log, *pip, WHEELS, *requirements("test"))
+        # Where one of these has no wheel for this Python, the tests that want it are skipped.
+        for requirement in requirements("test-optional"):
+            call(log, *pip, WHEELS, requirement, may_fail=True)
         call(log, *pip, "--no-index", *self._wheels)
         if self.suite.absent:
             look = f"from importlib import util; assert not util.find_spec({self.suite.absent!r})"
@@ -132,17 +134,19 @@ class Run:
         with tempfile.TemporaryDirectory() as outside:
             arguments = (*self._options, *(str(ROOT / test) for test in self._tests))
             code = call(log, *command, *arguments, cwd=outside, may_fail=True)
+            seen_from = os.path.relpath(ROOT, os.path.realpath(outside))
         if self._report.exists():
             self.result = read_report(self._report)
         if code not in (0, TESTS_FAILED, NO_TESTS):
-            self.result.broken = self._last_words(code)
+            self.result.broken = self._last_words(code, seen_from)
         elif not (self.result.passed_tests or self.result.failures or self._options):
             self.result.broken = "no test has run"
 
-    def _last_words(self, code: int) -> str:
-        """Say how pytest ended, and in which test."""
+    def _last_words(self, code: int, seen_from: str) -> str:
+        """Say how pytest ended, and in which test; pytest names it as seen from where it ran."""
         ending = f"exit code {code}" if code >= 0 else f"signal {-code}"
-        started = re.findall(r"^\S*(packages/\S+::\S+)", self._log_text(), re.MULTILINE)
+        pattern = rf"^{re.escape(seen_from)}/(\S+::\S+)"
+        started = re.findall(pattern, self._log_text(), re.MULTILINE)
         return f"pytest ended with {ending}" + (f" in {started[-1]}" if started else "")
 
     def _log_text(self) -> str:
@@ -164,6 +168,17 @@ def call(log: IO[str], *command: str, cwd: str | None = None, may_fail: bool = F
         stderr=subprocess.STDOUT,
     )
     return done.returncode
+
+
+def requirements(group: str, project: Path = ROOT / "pyproject.toml") -> list[str]:
+    """Return what a dependency group asks for, together with the groups that it includes."""
+    groups = tomllib.loads(project.read_text())["dependency-groups"]
+    found: list[str] = []
+    for entry in groups[group]:
+        found += (
+            [entry] if isinstance(entry, str) else requirements(entry["include-group"], project)
+        )
+    return found
 
 
 def wheel_of(folder: Path, name: str) -> str:

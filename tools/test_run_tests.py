@@ -2,12 +2,8 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
 import run_tests
 
 TEST = "packages/sysvmq/tests/test_peek.py::test_x[a b]"
@@ -25,6 +21,7 @@ def test_tests_are_told_from_the_options_of_pytest():
     [
         (TEST, "sysvmq"),
         ("packages/posixmq", "posixmq"),
+        ("tests/integration/test_logging.py", "ipcqueue"),
         ("tools", "ipcqueue"),
         ("README.md", "ipcqueue"),
     ],
@@ -90,6 +87,24 @@ def test_a_python_that_cannot_be_started_is_no_success(run, file, tmp_path):
 def test_a_crash_is_told_with_its_signal(run, file):
     result = run([file("import os\ndef test_a(): os.kill(os.getpid(), 9)")])
     assert not result.passed and result.broken.startswith("pytest ended with signal 9")
+
+
+def test_a_crash_is_told_with_its_test(run, tmp_path, monkeypatch):
+    folder = tmp_path / "a clone (1)" / "tests/integration"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(run_tests, "ROOT", folder.parents[1])
+    (folder.parents[1] / "pyproject.toml").touch()
+    (folder / "test_it.py").write_text("import os\ndef test_a(): os.kill(os.getpid(), 9)")
+    result = run(["tests/integration/test_it.py"])
+    assert result.broken == "pytest ended with signal 9 in tests/integration/test_it.py::test_a"
+
+
+def test_a_dependency_group_includes_others(tmp_path):
+    project = tmp_path / "pyproject.toml"
+    project.write_text(
+        '[dependency-groups]\nall = [{ include-group = "some" }, "c>=1"]\nsome = ["a", "b==2"]\n'
+    )
+    assert run_tests.requirements("all", project) == ["a", "b==2", "c>=1"]
 
 
 def test_without_wheels_it_says_so(tmp_path):

@@ -3,12 +3,8 @@
 import subprocess
 import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
 from summary import Result, print_summary, read_report
 
 GOOD = """

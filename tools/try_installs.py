@@ -3,9 +3,10 @@
     nox -s installs                 # all of them
     nox -s installs -- git uv       # those with one of these words in their names
 
-Only what is committed counts. The Python that runs this needs pip, build and setuptools; where
-uv is missing, its ways are skipped. The package index must be within reach, because pip and uv
-fetch setuptools for each build.
+Some ways cannot work, because the links between the folders are lost on them; those must be refused
+with a sentence that says so. Only what is committed counts. The Python that runs this needs pip, build and
+setuptools; where uv is missing, its ways are skipped. The package index must be within reach, because
+pip and uv fetch setuptools for each build.
 """
 
 from __future__ import annotations
@@ -38,19 +39,25 @@ SIBLINGS = ("posixmq", "sysvmq")
 
 @dataclass(frozen=True)
 class Way:
-    """A command that installs, run in the clone once for each of the CFLAGS."""
+    """A command that installs, run in the tree once for each of the CFLAGS."""
 
     name: str
     command: str
     gives: tuple[str, ...] = tuple(FOLDERS)
     flags: tuple[str, ...] = ("",)
+    tree: str = "clone"  # how the folder is made in which the command runs: see TREES
+    refused: bool = False  # in the words of REFUSAL
 
 
-# In the commands, {clone} is the URL of the clone and {dist} a folder with its sdists and wheels.
+REFUSAL = "cannot be built here: the symbolic links of its folder lead nowhere"
+
+# In the commands, {clone} is the URL of the clone, {dist} a folder with its sdists and wheels, and {tar} and
+# {zip} are the URLs of its archives.
 PATHS = " ".join(FOLDERS.values())
 EDITABLE = " ".join(f"-e {folder}" for folder in FOLDERS.values())
 GIT = " ".join(f"git+{{clone}}#subdirectory={folder[2:]}" for folder in FOLDERS.values())
 SDISTS = " ".join(f"{{dist}}/{name}-{{version}}.tar.gz" for name in FOLDERS)
+TARS = " ".join(f"{{tar}}#subdirectory={folder[2:]}" for folder in FOLDERS.values())
 TWO = "./packages/posixmq ./packages/sysvmq"
 
 # A build must hold nothing of the one before it in the same clone.
@@ -61,13 +68,25 @@ WAYS = [
     Way("posixmq alone", "pip install ./packages/posixmq", ("posixmq",)),
     Way("sysvmq alone", "pip install ./packages/sysvmq", ("sysvmq",)),
     Way("git", f"pip install {GIT}"),
+    Way("git alone", "pip install git+{clone}#subdirectory=packages/sysvmq", ("sysvmq",)),
     Way("sdists", f"pip install {SDISTS}"),
+    Way("sdist alone", "pip install {dist}/posixmq-{version}.tar.gz", ("posixmq",)),
     Way("wheels", "pip install --no-index --find-links {dist} ipcqueue"),
     Way("editable", f"pip install {EDITABLE}"),
+    Way("archive", f"pip install {PATHS}", tree="archive"),
+    Way("archive by address", f"pip install {TARS}"),
+    Way("copied links followed", f"pip install {PATHS}", tree="links followed"),
     Way("other flags", f"pip install {TWO}", SIBLINGS, BY_TURNS),
     Way("uv", f"uv pip install {PATHS}"),
     Way("uv editable", f"uv pip install {EDITABLE}"),
     Way("uv other flags", f"uv pip install {TWO}", SIBLINGS, BY_TURNS),
+    *(
+        Way(f"refused {name}", f"pip install ./packages/{name}", tree="links lost", refused=True)
+        for name in SIBLINGS
+    ),
+    Way("refused zip", "pip install {zip}#subdirectory=packages/posixmq", refused=True),
+    Way("refused copy of a folder", "pip install .", tree="folder copied", refused=True),
+    Way("refused archive of a folder", "pip install .", tree="folder archived", refused=True),
 ]
 
 
@@ -128,10 +147,37 @@ def run(command: list[str], **options: Any) -> None:
     subprocess.run(command, check=True, stderr=subprocess.STDOUT, **options)
 
 
-def clone_into(target: Path) -> Path:
+def clone_into(target: Path, *options: str) -> Path:
     """Clone the last commit of this repository."""
-    run(["git", "clone", "--quiet", str(ROOT), str(target)])
+    run(["git", *options, "clone", "--quiet", str(ROOT), str(target)])
     return target
+
+
+def archive_into(target: Path, what: str = "HEAD") -> Path:
+    """Unpack what git archives of the last commit, or of one folder of it."""
+    packed = target.with_suffix(".tar")
+    run(["git", "-C", str(ROOT), "archive", f"--output={packed}", what])
+    target.mkdir()
+    run(["tar", "-xf", str(packed), "-C", str(target)])
+    return target
+
+
+def copy_into(target: Path, folder: str, follow: bool) -> Path:
+    """Copy a folder of a clone; links become files, or stay links."""
+    clone = clone_into(target.with_name("copied"))
+    leave = shutil.ignore_patterns(".git")
+    return Path(shutil.copytree(clone / folder, target, symlinks=not follow, ignore=leave))
+
+
+TREES: dict[str, Callable[[Path], Path]] = {
+    "clone": clone_into,
+    "archive": archive_into,
+    "links followed": lambda target: copy_into(target, ".", follow=True),
+    # As in the .zip that a forge makes: a file in place of a link, with the path in it.
+    "links lost": lambda target: clone_into(target, "-c", "core.symlinks=false"),
+    "folder copied": lambda target: copy_into(target, "packages/posixmq", follow=False),
+    "folder archived": lambda target: archive_into(target, "HEAD:packages/posixmq"),
+}
 
 
 def build_into(dist: Path) -> None:
@@ -143,31 +189,57 @@ def build_into(dist: Path) -> None:
 
 
 def try_way(way: Way, place: Path, dist: Path) -> None:
-    """Clone, install and use, in new folders of this place."""
-    clone = clone_into(place / "clone")
+    """Make the tree, install and use, in new folders of this place."""
+    tree = TREES[way.tree](place / "tree")
     python = place / "venv/bin/python"
     venv.create(place / "venv", symlinks=True, with_pip=False)
-    command = words(way.command, python, clone, dist)
+    command = words(way.command, python, tree, dist)
+    if way.refused:
+        expect_refusal(command, cwd=tree, env=environment(place, ""))
+        return
     for flags in way.flags:
         # A module that comes and goes together with the flags.
         for name in SIBLINGS:
-            passing = clone / FOLDERS[name] / "src" / name / "passing.py"
+            passing = tree / FOLDERS[name] / "src" / name / "passing.py"
             passing.touch() if flags else passing.unlink(missing_ok=True)
-        run(command, cwd=clone, env=environment(place, flags))
-        proof = [str(clone), "polls" if flags else "sleeps", *way.gives]
+        run(command, cwd=tree, env=environment(place, flags))
+        proof = [str(tree), "polls" if flags else "sleeps", *way.gives]
         run([str(python), "-I", __file__, "--prove", *proof], cwd=place)
 
 
-def words(command: str, python: Path, clone: Path, dist: Path) -> list[str]:
+def expect_refusal(command: list[str], **options: Any) -> None:
+    """Run a command that must fail in the words of REFUSAL; else raise CalledProcessError."""
+    options |= {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True}
+    done = subprocess.run(command, stderr=subprocess.STDOUT, **options)
+    if done.returncode == 0 or REFUSAL not in " ".join(done.stdout.split()):
+        said = f"not refused as it should be (exit status {done.returncode}):\n{done.stdout}"
+        raise subprocess.CalledProcessError(done.returncode, command, said)
+
+
+def words(command: str, python: Path, tree: Path, dist: Path) -> list[str]:
     """Return the words that run the command with the tools beside this Python."""
     tool, *rest = command.split()
     into = ["--python", str(python)] if tool == "pip" else []  # uv goes by UV_PYTHON
     fill = {
-        "clone": clone.as_uri(),
+        "clone": tree.as_uri(),
         "dist": str(dist),
-        "version": project_version(clone / FOLDERS["ipcqueue"]),
+        "version": version_built(dist) if "{version}" in command else "",
+        **{kind: pack(tree, kind).as_uri() for kind in ("tar", "zip") if f"{{{kind}}}" in command},
     }
     return [sys.executable, "-m", tool, *into, *(word.format_map(fill) for word in rest)]
+
+
+def version_built(dist: Path) -> str:
+    """Return the version of the sdists in a folder."""
+    (sdist,) = dist.glob("ipcqueue-*.tar.gz")
+    return sdist.name.removesuffix(".tar.gz").rpartition("-")[2]
+
+
+def pack(clone: Path, kind: str) -> Path:
+    """Archive a clone as a forge does: all of it within one folder."""
+    target = clone.with_name("ipcqueue.tar.gz" if kind == "tar" else "ipcqueue.zip")
+    run(["git", "-C", str(clone), "archive", "--prefix=ipcqueue/", f"--output={target}", "HEAD"])
+    return target
 
 
 def environment(place: Path, flags: str) -> dict[str, str]:
@@ -193,7 +265,7 @@ def attempt(name: str, command: str, action: Callable[[], None]) -> bool:
     except subprocess.CalledProcessError as error:
         failure = f"{' '.join(error.cmd)}\n{error.stdout}"
     result = "FAILED" if failure else "ok"
-    print(f"{result:6} {time.monotonic() - started:5.1f} s  {name:14}  {command}", flush=True)
+    print(f"{result:6} {time.monotonic() - started:5.1f} s  {name:26}  {command}", flush=True)
     if failure:
         print(failure, flush=True)
     return not failure
@@ -224,7 +296,7 @@ def try_ways(ways: list[Way], place: Path) -> int:
         failed += not attempt("build", command, partial(build_into, dist))
     for number, way in enumerate(ways):
         if way.command.startswith("uv ") and find_spec("uv") is None:
-            print(f"skipped         {way.name:14}  uv is not installed")
+            print(f"skipped         {way.name:26}  uv is not installed")
             continue
         failed += not attempt(
             way.name, way.command, partial(try_way, way, place / str(number), dist)

@@ -39,12 +39,17 @@ def debug_flags():
     return [] if asked else ["-g0"]
 
 
+def sources():
+    """Return the C files of a package: its own, and those of the core, which it has a link to."""
+    return sorted([*glob("ext/*.c"), *glob("ext/mqc/**/*.c", recursive=True)])
+
+
 def setup_package(name):
     """Run setuptools for posixmq or sysvmq."""
     extension = Extension(
         f"{name}._{name}",
-        sources=[f"ext/_{name}.c"],
-        depends=glob("ext/**/*.h", recursive=True),
+        sources=sources(),
+        depends=sorted(glob("ext/**/*.h", recursive=True)),
         define_macros=[("Py_LIMITED_API", "0x030B0000")] if ABI3 else [],
         extra_compile_args=[*FLAGS, *debug_flags()],
         py_limited_api=ABI3,

@@ -1,4 +1,4 @@
-"""The exceptions, and the one table that maps the kernel's errno to the documented constants."""
+"""The exceptions, and the table that maps the kernel's errno to the documented constants."""
 
 import errno as _errno
 
@@ -8,12 +8,12 @@ __all__ = ["DecodeError", "QueueError"]
 class QueueError(OSError):
     """A queue operation failed.
 
-    :param errno: one of the constants below, which are system error numbers
-    :param msg: what failed, in words; the constant's own text when left out
+    ``errno`` is one of the constants below, and ``os_errno`` is the kernel's own error number.
+    ``msg``, like ``str()``, says what failed, on which queue, and which limit was hit. An error
+    that ``put_many`` raises has the number of messages that were put in ``count``.
 
-    ``errno`` holds a documented constant whatever the kernel said, ``os_errno`` the kernel's
-    own number, and ``msg`` (like ``str()``) says what failed, on which queue, and which
-    limit did it. One raised by ``put_many`` says in ``count`` how many messages had gone.
+    :param errno: one of the constants, which are system error numbers
+    :param msg: what failed, in words; None for the constant's own text
     """
 
     ERROR = _errno.EIO
@@ -27,7 +27,7 @@ class QueueError(OSError):
     DOES_NOT_EXIST = _errno.ENOENT
     EXISTS = _errno.EEXIST
 
-    # An instance is told where it belongs by the package that holds this file.
+    # The package that has this file, not the module, as users import it from there.
     __module__ = __package__
 
     os_errno: int
@@ -42,9 +42,13 @@ class QueueError(OSError):
 
 
 class DecodeError(QueueError):
-    """The serializer refused a message. It has left the queue, but its bytes are in ``data``.
+    """The serializer refused a message, which has left the queue.
 
-    ``priority`` (POSIX) or ``msg_type`` (System V) says where it stood, and ``__cause__`` is what the serializer raised. ``errno`` is ``ERROR``.
+    ``data`` has the bytes of the message, ``priority`` (POSIX) or ``msg_type`` (System V) its
+    mark, and ``__cause__`` is the exception that the serializer raised. ``errno`` is ``ERROR``.
+
+    One that ``get_many`` raises has the items of the other messages in ``items``, and in
+    ``failures`` a DecodeError for each message that was refused. The first of them is this one.
     """
 
     __module__ = __package__
@@ -53,9 +57,20 @@ class DecodeError(QueueError):
     priority: "int | None" = None
     msg_type: "int | None" = None
 
-    # Of a batch: the items that decoded, and an error for each message that did not.
     items: "list[object] | tuple[()]" = ()
-    failures: "list[BaseException] | tuple[()]" = ()
+
+    # None stands for the error itself. An error that held itself would be a cycle, and would keep
+    # its traceback, and with it the queue, until the garbage collector runs. C sets this.
+    _failures: "list[BaseException | None] | tuple[()]" = ()
+
+    @property
+    def failures(self) -> "list[BaseException] | tuple[()]":
+        """An error for each message that get_many() could not decode; empty for other calls."""
+        return [self if each is None else each for each in self._failures] or ()
+
+    @failures.setter
+    def failures(self, failures: "list[BaseException]") -> None:
+        self._failures = [None if each is self else each for each in failures]
 
 
 _TEXTS = {
@@ -97,21 +112,21 @@ _ABOUT_FILES = {ImportError, ModuleNotFoundError, OSError, PermissionError, File
 
 
 def system_error(os_errno: int, msg: str) -> QueueError:
-    """Return the QueueError for the kernel's *os_errno*, saying *msg*."""
+    """Return the QueueError for the kernel's *os_errno*, with the text *msg*."""
     error = QueueError(_DOCUMENTED.get(os_errno, QueueError.ERROR), msg)
     error.os_errno = os_errno
     return error
 
 
 def import_failure(cause: BaseException) -> "QueueError | None":
-    """Return the QueueError for a first queue whose imports ended with *cause*.
+    """Return the QueueError for a first Queue whose imports failed with *cause*.
 
-    None if that is not about files: a signal handler may have raised it.
+    Return None if *cause* is not about files, because a signal handler may have raised it.
     """
     if type(cause) not in _ABOUT_FILES:
         return None
     os_errno = getattr(cause, "errno", None)
-    if os_errno in (None, _errno.ENOENT):  # which would say that there is no such queue
+    if os_errno in (None, _errno.ENOENT):  # ENOENT would mean that there is no such queue
         os_errno = _errno.EIO
     error = system_error(
         os_errno,
@@ -122,12 +137,18 @@ def import_failure(cause: BaseException) -> "QueueError | None":
     return error
 
 
-def decode_error(queue: str, cause: BaseException, data: bytes, **place: int) -> DecodeError:
-    """Return the DecodeError for *data*, which stood at *place* (priority or msg_type)."""
-    ((field, value),) = place.items()
+def decode_error(queue: str, cause: BaseException, data: bytes, **mark: int) -> DecodeError:
+    """Return the DecodeError for a message.
+
+    :param queue: the repr of the queue
+    :param cause: the exception that the serializer raised
+    :param data: the bytes of the message
+    :param mark: its priority or its msg_type
+    """
+    ((field, value),) = mark.items()
     try:
         reason = f"{type(cause).__name__}: {cause}"
-    except Exception:  # an exception of the serializer's own that cannot be shown
+    except Exception:  # the exception's own __str__ fails
         reason = type(cause).__name__
     error = DecodeError(
         QueueError.ERROR,

@@ -1,8 +1,8 @@
-"""Serializers: how an item becomes the bytes of a message, and back.
+"""Serializers turn an item into the bytes of a message, and back.
 
-A serializer is anything with ``dumps(obj)``, which returns a bytes-like object or a
-``str`` (sent as UTF-8), and ``loads(data)``, which is given the ``bytes`` of one message.
-Modules such as :mod:`json` and :mod:`marshal` work as they are.
+A serializer is anything with the methods ``dumps(obj)`` and ``loads(data)``. ``dumps`` returns a
+bytes-like object or a ``str``, which is sent as UTF-8. ``loads`` takes the ``bytes`` of one
+message. Modules such as :mod:`json` and :mod:`marshal` work as they are.
 """
 
 import sys as _sys
@@ -20,43 +20,50 @@ __all__ = ["PickleSerializer", "RawSerializer", "SignedSerializer"]
 
 
 class PickleSerializer:
-    """Any object that :mod:`pickle` can carry; the default.
+    """Sends any object that :mod:`pickle` can pickle; the default.
 
-    ``Queue.put(..., pickle_protocol=N)`` chooses the protocol, 1 unless told otherwise.
-    Unpickling runs code: read only from queues that nobody else may write to.
+    ``Queue.put(..., pickle_protocol=N)`` chooses the protocol; the default is 1. Unpickling runs
+    code that a message holds: read only from queues that nobody else may write to.
     """
 
-    __slots__ = ()  # a loads of one object's own would not be called
+    __slots__ = ()  # an instance cannot have a loads of its own, which C would not call
 
-    # The C module calls pickle itself when it finds this mark in a class of its own.
+    # For a class with this mark of its own, the C module calls pickle itself.
     __mq_serializer__ = "pickle"
-    runs_code = True  # for subclasses of it, in whichever package
+    runs_code = True  # subclasses inherit it, in both packages
 
     def __init_subclass__(cls, **options: "Any") -> None:
-        load_pickle()  # which no Queue does for one that says that it runs no code
+        load_pickle()  # a Queue does not if the subclass says that it runs no code
         super().__init_subclass__(**options)
 
     @staticmethod
     def dumps(obj: object, protocol: int = 1) -> bytes:
-        """Return the pickle of *obj*."""
+        """Return the pickle of *obj*.
+
+        :param protocol: 0 to pickle.HIGHEST_PROTOCOL
+        :raises pickle.PicklingError, TypeError, AttributeError: pickle cannot pickle *obj*
+        """
         import pickle
 
         return pickle.dumps(obj, protocol)
 
     @staticmethod
     def loads(data: bytes) -> object:
-        """Return the object whose pickle is *data*."""
+        """Return the object whose pickle is *data*.
+
+        :raises Exception: whatever pickle.loads raises for *data*
+        """
         import pickle
 
         return pickle.loads(data)
 
 
 class RawSerializer:
-    """Bytes-like objects as they are; ``get`` returns ``bytes``."""
+    """Sends bytes-like objects as they are; ``get`` returns ``bytes``."""
 
     __slots__ = ()
 
-    # The C module sends the item's own buffer when it finds this mark.
+    # For a class with this mark of its own, the C module sends the item's own buffer.
     __mq_serializer__ = "raw"
 
     @staticmethod
@@ -71,19 +78,20 @@ class RawSerializer:
 
 
 class SignedSerializer:
-    """What another serializer makes, behind an HMAC-SHA256 that is checked before it is decoded.
+    """Signs the payload of another serializer, and checks the signature before decoding.
 
-    Only who knows the key can put a message that is decoded; any other is a ``DecodeError``.
-    A message that was signed once can be sent again: replay is not covered, nor is secrecy.
+    The signature is an HMAC-SHA256 in front of the payload; see :mod:`hmac`. Only a message from
+    somebody who knows the key is decoded. Any other message raises a ``DecodeError``. The
+    signature does not hide the payload, and somebody may send a signed message again.
 
-    :param key: bytes, 16 or more, the same for all who share the queue; ``secrets.token_bytes(32)``
-        makes one
+    :param key: 16 bytes or more, the same for all who share the queue;
+        ``secrets.token_bytes(32)`` makes one
     :param inner: the serializer of the payload
     :raises TypeError: *key* is not bytes, or *inner* has no ``dumps`` and ``loads``
     :raises ValueError: *key* is shorter than 16 bytes
     """
 
-    # Nothing that others wrote is decoded: see runs_code below.
+    # No code of strangers runs, because only signed payloads are decoded; see runs_code() below.
     runs_code = False
 
     def __init__(self, key: bytes, inner: "_Serializer" = PickleSerializer) -> None:
@@ -96,23 +104,23 @@ class SignedSerializer:
                 raise TypeError(f"the inner serializer {inner!r} has no {method}")
         self._key = bytes(key)
         self._inner = inner
-        # Import what dumps and loads need: they must work where no file can be read any more.
+        # Import now what dumps and loads need: later no file may be readable.
         import hmac  # noqa: F401
 
         if runs_code(inner):
             load_pickle()
 
     def dumps(self, obj: object) -> bytes:
-        """Return the signature (32 bytes) and what the inner serializer makes of *obj*."""
+        """Return the signature (32 bytes), followed by the payload for *obj*."""
         payload = self._inner.dumps(obj)
         if isinstance(payload, str):
             payload = payload.encode()
         return b"".join((self._sign(payload), payload))
 
     def loads(self, data: bytes) -> object:
-        """Return what the inner serializer makes of *data* without its signature.
+        """Return the object that the inner serializer makes of the payload in *data*.
 
-        :raises ValueError: the signature is not that of the key and the payload
+        :raises ValueError: the signature does not match the key and the payload
         """
         import hmac
 
@@ -131,17 +139,18 @@ class SignedSerializer:
 
 
 def load_pickle() -> None:
-    """Import pickle, which takes longer than this package, and what it imports when it is used.
+    """Import pickle, and what pickle itself imports when it is first used.
 
-    A Queue whose serializer may rest on pickle calls this when it is made. Its put and get must
-    work where no file can be read any more.
+    A Queue whose serializer may use pickle calls this when it is created: its put and get must
+    work even if no file can be read any more. The package does not call it, because importing
+    pickle takes longer than importing the package.
     """
     import codecs
     import pickle  # noqa: F401
 
     try:
         codecs.lookup("latin1")  # protocols 0 to 2 send bytes as such a str
-    except LookupError:  # no file can be read already: all but bytes can be sent
+    except LookupError:  # no file can be read any more: everything but bytes can still be sent
         pass
 
 
@@ -150,31 +159,33 @@ def _sign_again(kind: "type[SignedSerializer]", key: bytes, inner: "Any") -> "Si
 
 
 class _Module:
-    """Stands in a pickle for a module, by the name that it is imported by: pickle takes none."""
+    """Stands for a module in a pickle, because pickle cannot pickle modules."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
 
 def picklable(serializer: "Any") -> "Any":
-    """Return what a queue takes along as its serializer when it is pickled or copied."""
+    """Return what stands for the serializer of a queue that is pickled or copied."""
     return _Module(serializer.__name__) if isinstance(serializer, type(_sys)) else serializer
 
 
 def restored(taken: "Any") -> "Any":
-    """Return the serializer that :func:`picklable` was given."""
+    """Return the serializer that was given to :func:`picklable`."""
     import importlib
 
     return importlib.import_module(taken.name) if isinstance(taken, _Module) else taken
 
 
 def runs_code(serializer: object) -> bool:
-    """Say whether *serializer* may run code that a message holds.
+    """Return True if *serializer* may run code that a message holds.
 
-    True for what rests on :mod:`pickle`: :class:`PickleSerializer` and its subclasses, the modules
-    pickle, cloudpickle, dill and jsonpickle wherever they lie, and any whose ``loads`` is one of theirs,
-    also within :func:`functools.partial`; for :mod:`marshal`, which a crafted message crashes; and
-    for anything that says so by an attribute ``runs_code``.
+    An attribute ``runs_code`` of the serializer decides. Without it, the result is True for
+
+    - :class:`PickleSerializer` and its subclasses;
+    - the modules pickle, cloudpickle, dill and jsonpickle, also as part of another package;
+    - :mod:`marshal`, which a malicious message can crash;
+    - any serializer whose ``loads`` is one of theirs, also within :func:`functools.partial`.
     """
     said = getattr(serializer, "runs_code", None)
     if said is not None:

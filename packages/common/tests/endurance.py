@@ -313,7 +313,8 @@ def main():
             for words in found:
                 print(f"{name}: {words}", flush=True)
     print(f"{done} operations, {findings} findings")
+    return 1 if findings else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

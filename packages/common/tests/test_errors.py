@@ -348,10 +348,18 @@ def explain():
     return importlib.import_module(f"{kind.PACKAGE}._explain")
 
 
-def test_what_a_handler_raises_while_an_error_is_explained_gets_through(q, explain, monkeypatch):
-    for name in ("failure", "open"):
+@pytest.fixture
+def proc():
+    """The module that reads the limits."""
+    return importlib.import_module(f"{kind.PACKAGE}._proc")
+
+
+def test_what_a_handler_raises_while_an_error_is_explained_gets_through(
+    q, explain, proc, monkeypatch
+):
+    for module, name in ((explain, "failure"), (proc, "open")):
         with monkeypatch.context() as patch:
-            patch.setattr(explain, name, raising(Alarm()), raising=False)
+            patch.setattr(module, name, raising(Alarm()), raising=False)
             with pytest.raises(Alarm):
                 q.put("x" * 100_000)
 
@@ -366,7 +374,7 @@ def test_what_cannot_be_explained_is_said_in_plain_words(q, explain, monkeypatch
     assert refused.errno == QueueError.TOO_BIG_MESSAGE
 
 
-def test_limits_that_cannot_be_read_are_taken_to_be_the_usual_ones(q, explain, monkeypatch):
-    monkeypatch.setattr(explain, "open", raising(PermissionError()), raising=False)
+def test_limits_that_cannot_be_read_are_taken_to_be_the_usual_ones(q, proc, monkeypatch):
+    monkeypatch.setattr(proc, "open", raising(PermissionError()), raising=False)
     with pytest.raises(QueueError, match=r"msg(size_)?max (=|is) 8192"):
         q.put("x" * 100_000)

@@ -363,7 +363,7 @@ def test_what_a_queue_was_charged_comes_back_with_the_last_close(spawn, name, fr
     spawn(
         """
             import resource
-            from posixmq._system import queue_charge
+            from posixmq._limits import queue_charge
 
             become(54321)  # whose queues are those of this test alone
             room = queue_charge(2, 64)

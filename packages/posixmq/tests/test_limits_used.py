@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 import posixmq
-from posixmq import _system
+from posixmq import _folder, _limits, _usage
 
 # A user whom nobody else uses here, so that the sum is the test's own.
 ALONE = """
 import ctypes
 import resource
-from posixmq import _system
+from posixmq import _limits
 
 LIMIT = 200_000
-resource.setrlimit(_system.RLIMIT_MSGQUEUE, (LIMIT, LIMIT))
+resource.setrlimit(_limits.RLIMIT_MSGQUEUE, (LIMIT, LIMIT))
 before = posixmq.limits().user_bytes
 USER = 900_000_000 + os.getpid()
 # Root's right to list stays: the kernel charges the real user, whatever else this process may.
@@ -50,7 +50,7 @@ def refused(*args, **kwargs):
 
 
 def charge(q):
-    return _system.queue_charge(q.maxsize, q.maxmsgsize)
+    return _limits.queue_charge(q.maxsize, q.maxmsgsize)
 
 
 name = sys.argv[1]
@@ -79,26 +79,26 @@ def test_the_system_s_values_are_those_of_proc():
 
 
 def test_the_limit_of_a_user_is_that_of_getrlimit():
-    allowed, _ = resource.getrlimit(_system.RLIMIT_MSGQUEUE)
+    allowed, _ = resource.getrlimit(_limits.RLIMIT_MSGQUEUE)
     found = posixmq.limits().user_bytes_max
     assert found == (math.inf if allowed == resource.RLIM_INFINITY else allowed)
 
 
 def test_no_limit_is_infinite_and_so_is_what_is_left(monkeypatch):
     monkeypatch.setattr(
-        _system.resource,
+        _usage.resource,
         "getrlimit",
         lambda which: (resource.RLIM_INFINITY, resource.RLIM_INFINITY),
     )
     found = posixmq.limits()
     assert found.user_bytes_max == found.user_bytes_left == math.inf
-    monkeypatch.setattr(_system, "_usage", lambda: (None, None))
+    monkeypatch.setattr(_usage, "used_now", lambda: (None, None))
     assert posixmq.limits().user_bytes_left == math.inf
 
 
 def test_more_used_than_allowed_leaves_nothing(monkeypatch):
     """A limit that was lowered later."""
-    monkeypatch.setattr(_system, "_usage", lambda: (3, 10**12))
+    monkeypatch.setattr(_usage, "used_now", lambda: (3, 10**12))
     assert posixmq.limits().user_bytes_left == 0
 
 
@@ -106,8 +106,8 @@ def test_without_a_way_to_list_what_is_used_is_unknown(monkeypatch):
     def refuse():
         raise PermissionError(1, "no")
 
-    monkeypatch.setattr(_system, "_mounts", list)
-    monkeypatch.setattr(_system._posixmq, "mount", refuse)
+    monkeypatch.setattr(_folder, "mounts", list)
+    monkeypatch.setattr(_folder._posixmq, "mount", refuse)
     found = posixmq.limits()
     assert found.queues is found.user_bytes is None
     assert found.msg_max > 0
@@ -115,7 +115,7 @@ def test_without_a_way_to_list_what_is_used_is_unknown(monkeypatch):
 
 
 def test_limits_that_proc_does_not_show_are_an_error(monkeypatch):
-    monkeypatch.setattr(_system, "_LIMITS", "/nowhere/")
+    monkeypatch.setattr(_limits, "FOLDER", "/nowhere/")
     with pytest.raises(
         posixmq.QueueError, match="cannot read the limit /nowhere/msg_max"
     ) as caught:
@@ -128,7 +128,7 @@ def test_limits_that_proc_does_not_show_are_an_error(monkeypatch):
     [(1, 1, 97), (10, 1024, 11200), (10, 8192, 82880), (40000, 1, 40000 * 49 + 32768 * 48)],
 )
 def test_the_charge_of_a_queue(maxsize, maxmsgsize, charged):
-    assert _system.queue_charge(maxsize, maxmsgsize) == charged
+    assert _limits.queue_charge(maxsize, maxmsgsize) == charged
 
 
 def test_a_new_queue_is_charged_exactly(alone):

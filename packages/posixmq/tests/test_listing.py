@@ -9,12 +9,12 @@ import pytest
 import posixmq
 from harness.process import descriptors
 from harness.tasks import until
-from posixmq import QueueError, RawSerializer, _system
+from posixmq import QueueError, RawSerializer, _listing, _posixmq
 
 # What scripts share: mount namespaces, IPC namespaces, and going on as an ordinary user.
 NAMESPACES = """
 import ctypes, resource, tempfile, traceback
-from posixmq import _system
+from posixmq import _folder, _limits
 
 libc = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNS, CLONE_NEWIPC = 0x20000, 0x8000000
@@ -38,7 +38,7 @@ def leave_mounts():
     os.fchdir(root)
     os.chroot(".")
     os.close(root)
-    for path, _ in _system._mounts():
+    for path, _ in _folder.mounts():
         system(libc.umount2, path, MNT_DETACH)
 
 
@@ -208,13 +208,13 @@ def test_the_same_name_elsewhere_is_no_holder(q, tmp_path):
 
 
 def test_a_queue_that_vanishes_during_the_scan_is_skipped(q, monkeypatch):
-    holders = _system._Holders
+    holders = _listing.Holders
 
     def scan(device, names):
         posixmq.unlink(q.name)
         return holders(device, names)
 
-    monkeypatch.setattr(_system, "_Holders", scan)
+    monkeypatch.setattr(_listing, "Holders", scan)
     assert named(q.name) is None
 
 
@@ -272,7 +272,7 @@ def test_a_user_who_can_read_no_queue_lists_them_by_creating_one(mounted):
             assert posixmq.limits().queues == posixmq.limits().user_bytes == 0
             assert os.listdir(folders[0]) == []
             assert len(descriptors()) == before
-            resource.setrlimit(_system.RLIMIT_MSGQUEUE, (96, 96))
+            resource.setrlimit(_limits.RLIMIT_MSGQUEUE, (96, 96))
             error = refusal()
             assert (error.errno, error.os_errno) == (QueueError.NO_PERMISSIONS, errno.EPERM), error
             assert repr(folders[0]) in error.msg, error
@@ -294,7 +294,7 @@ def test_a_user_whose_limit_is_used_up_lists_the_queues_all_the_same(mounted, fr
         """
         def user():
             become(54321)
-            resource.setrlimit(_system.RLIMIT_MSGQUEUE, (300, 300))
+            resource.setrlimit(_limits.RLIMIT_MSGQUEUE, (300, 300))
             with Queue(sys.argv[1], 2, 50) as own:
                 own.notify(signal.SIGUSR1)
                 assert named(sys.argv[1]).notify_pid == os.getpid()
@@ -316,7 +316,7 @@ def test_a_file_system_that_another_covers_is_not_read(mounted):
             become(54321)
             assert "no mqueue file system is mounted" in refusal().msg
 
-        assert [path for path, _ in _system._mounts()] == [folders[0].encode()]
+        assert [path for path, _ in _folder.mounts()] == [folders[0].encode()]
         system(libc.mount, b"none", folders[0].encode(), b"tmpfs", 0, None)
         open(folders[0] + "/no-queue", "w").close()
         assert named("/no-queue") is None
@@ -337,7 +337,7 @@ def test_a_file_system_of_another_namespace_is_not_read(mounted, fresh):
         with Queue(sys.argv[2], 1, 16) as own:
             assert names() == [sys.argv[2]]
             assert posixmq.limits().queues == 1
-            assert posixmq.limits().user_bytes == _system.queue_charge(1, 16)
+            assert posixmq.limits().user_bytes == _limits.queue_charge(1, 16)
         foreign.close()
         """,
         fresh(),
@@ -380,7 +380,7 @@ def test_of_two_file_systems_the_own_one_is_read(mounted, fresh, first):
             become(54321)
             with Queue(sys.argv[2], 1, 16) as own:
                 assert names() == [sys.argv[2]]
-                assert posixmq.limits().user_bytes == _system.queue_charge(1, 16)
+                assert posixmq.limits().user_bytes == _limits.queue_charge(1, 16)
                 own.unlink()
             assert names() == []
 
@@ -444,21 +444,21 @@ def test_the_device_of_the_queues_is_told_by_any_of_them(q):
     before = len(descriptors())
     names = [info.name for info in posixmq.list_queues()]
     for name in (q.name, None):
-        assert os.makedev(*_system._posixmq.device(name)) == status.st_dev
+        assert os.makedev(*_posixmq.device(name)) == status.st_dev
     assert len(descriptors()) == before
     assert q.name in names and posixmq.list_queues()[0].name in names
 
 
 def test_the_device_is_not_told_by_a_queue_that_is_not_there(name):
     with pytest.raises(FileNotFoundError):
-        _system._posixmq.device(name)
+        _posixmq.device(name)
     with pytest.raises(QueueError, match="name"):
-        _system._posixmq.device("no slash")
+        _posixmq.device("no slash")
     with pytest.raises(QueueError):
         posixmq.Queue(name, create=False)
 
 
 def test_looking_a_queue_up_keeps_this_process_s_request_to_be_notified(q):
     q.notify(signal.SIGUSR1)
-    _system._posixmq.device(q.name)
+    _posixmq.device(q.name)
     assert q.stat().notify_pid == os.getpid()

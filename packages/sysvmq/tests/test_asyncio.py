@@ -115,9 +115,9 @@ def test_a_thread_that_fails_leaves_nobody_waiting(run, aq):
 
     async def main():
         before = set(threading.enumerate())
-        aq._watch._handle = Broken()
+        aq._watcher._handle = Broken()
         task = await waiting(aq.get())
-        await eventually(lambda: aq._watch._ended and set(threading.enumerate()) == before)
+        await eventually(lambda: aq._watcher._ended and set(threading.enumerate()) == before)
         await aq.put(1)
         assert await task == 1
 
@@ -129,10 +129,10 @@ def test_who_has_given_up_is_not_watched_for(run, aq):
         for msg_type in (7, 8):
             with pytest.raises(queue.Empty):
                 await aq.get(msg_type=msg_type, timeout=0.02)
-            assert aq._watch._selection is None
+            assert aq._watcher._selection is None
             await cancel(await waiting(aq.get(msg_type=msg_type)))
         task = await waiting(aq.get(msg_type=9))
-        assert aq._watch._selection == (9, False)
+        assert aq._watcher._selection == (9, False)
         await aq.put(1, msg_type=9)
         assert await task == 1
 
@@ -142,7 +142,7 @@ def test_who_has_given_up_is_not_watched_for(run, aq):
 def test_a_loop_that_stands_still_is_not_watched_for(aq):
     async def main():
         task = await waiting(aq.get(msg_type=8))
-        await eventually(lambda: aq._watch._selection == (8, False))
+        await eventually(lambda: aq._watcher._selection == (8, False))
         await aq.put("8", msg_type=8)
         assert await task == "8"
 
@@ -152,7 +152,7 @@ def test_a_loop_that_stands_still_is_not_watched_for(aq):
             return await waiting(aq.get(msg_type=7))
 
         task = other.run(start())
-        assert aq._watch._selection == (7, False)
+        assert aq._watcher._selection == (7, False)
         asyncio.run(main())
         aq.put_nowait("7", 7)
 
@@ -205,7 +205,7 @@ def test_many_types_leave_nothing_behind(run, aq):
             await steps(1)
             await aq.put(number, msg_type=number)
             assert await task == number
-        assert len(aq._watch._lines) < 200
+        assert len(aq._watcher._waiters) < 200
 
     run(main())
 
@@ -225,7 +225,7 @@ async def taken_for(q, msg_type=0, **selection):
     """A task for which the thread has just taken an empty message, and which knows nothing yet."""
     task = await waiting(q.receive(msg_type=msg_type, **selection))
     q.put_nowait(b"", abs(msg_type) or 1)
-    until(lambda: q._watch.reserved)
+    until(lambda: q._watcher.reserved)
     return task
 
 
@@ -290,7 +290,7 @@ def test_a_process_that_ends_takes_no_empty_message_with_it(spawn, raw):
 
 def test_an_empty_message_goes_back_when_its_taker_comes_too_late(run, raw, monkeypatch):
     async def main():
-        monkeypatch.setattr(raw._watch, "_end_watch", lambda: None)
+        monkeypatch.setattr(raw._watcher, "_end_watch", lambda: None)
         await cancel(await waiting(raw.get()))
         raw.queue.put(b"")  # for another reader, and the thread still watches
         time.sleep(0.05)
@@ -329,9 +329,9 @@ def test_the_lowest_type_is_taken_first(run, raw):
 
 def test_empty_messages_that_cannot_go_back_are_given_last(run, raw, monkeypatch):
     async def main():
-        monkeypatch.setattr(raw._watch, "_id", -1)
+        monkeypatch.setattr(raw._watcher, "_id", -1)
         for msg_type in (3, 8, 5, 6):
-            raw._watch.taken.append(msg_type)
+            raw._watcher.unclaimed.append(msg_type)
         for msg_type in (9, 4):
             await raw.put(b"whole", msg_type=msg_type)
         assert raw.qsize() == 6
@@ -344,7 +344,7 @@ def test_empty_messages_that_cannot_go_back_are_given_last(run, raw, monkeypatch
             await raw.get(False, 7)
         assert await raw.get_many() == [b""]
         assert raw.empty()
-        raw._watch.taken.append(2)
+        raw._watcher.unclaimed.append(2)
         monkeypatch.undo()
         assert await raw.receive() == (b"", 2)
 
@@ -368,7 +368,7 @@ def test_wrong_types_are_refused_at_once(run, raw, name, wrong):
     async def main():
         with pytest.raises((TypeError, QueueError)) as expected:
             getattr(raw.queue, name)(timeout=0, **wrong)
-        for prepare in (lambda: None, lambda: raw._watch.taken.append(5)):
+        for prepare in (lambda: None, lambda: raw._watcher.unclaimed.append(5)):
             prepare()
             for options in ({}, {"block": False}, {"timeout": 5}):
                 with pytest.raises(expected.type) as caught:
@@ -421,7 +421,7 @@ def test_a_dropped_queue_gives_empty_messages_back_and_ends_its_thread(run, raw)
         q = Queue(raw.key, serializer=sysvmq.RawSerializer)
         await cancel(await waiting(q.get()))
         (thread,) = set(threading.enumerate()) - before
-        q._watch.reserved.append(((4, False), 4))
+        q._watcher.reserved.append(((4, False), 4))
         del q
         gc.collect()
         thread.join(60)
@@ -457,9 +457,9 @@ def test_what_interrupts_the_decoding_of_an_empty_message_holds_it(key):
             raise KeyboardInterrupt
 
     with contextlib.closing(Queue(key, serializer=Interrupted)) as q:
-        q._watch.reserved.append(((0, False), 6))
+        q._watcher.reserved.append(((0, False), 6))
         with pytest.raises(KeyboardInterrupt) as caught:
-            q._watch._is_awaited = lambda _: True
+            q._watcher._is_awaited = lambda _: True
             q.get_nowait()
         assert (caught.value.data, caught.value.msg_type) == (b"", 6)
 
@@ -480,13 +480,13 @@ def test_after_fork_the_child_may_go_on_with_the_loop(key, spawn):
             except queue.Empty:
                 pass
             task = asyncio.create_task(q.get(msg_type=2))
-            while q._watch._selection is None:
+            while q._watcher._selection is None:
                 await asyncio.sleep(0.001)
             return task
         task = loop.run_until_complete(begin())
         locked, over = threading.Event(), threading.Event()
         def hold():
-            with q._watch._change:
+            with q._watcher._change:
                 locked.set()
                 over.wait()
         holder = threading.Thread(target=hold)
@@ -496,7 +496,7 @@ def test_after_fork_the_child_may_go_on_with_the_loop(key, spawn):
         if child == 0:
             async def end():
                 got = await q.get(timeout=200), await asyncio.wait_for(task, 200)
-                assert got == (1, 2) and q._watch._thread is not None
+                assert got == (1, 2) and q._watcher._thread is not None
             loop.run_until_complete(end())
             os._exit(0)
         over.set()
@@ -518,7 +518,7 @@ def test_after_fork_the_child_may_go_on_with_the_loop(key, spawn):
 
 def test_what_the_thread_has_taken_stays_with_the_parent_of_a_fork(key):
     q = Queue(key, serializer=sysvmq.RawSerializer)
-    q._watch.taken.append(7)  # as the thread does with a message of no bytes
+    q._watcher.unclaimed.append(7)  # as the thread does with a message of no bytes
     pid = os.fork()
     if pid == 0:
         code = 1

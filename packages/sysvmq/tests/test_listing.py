@@ -44,14 +44,14 @@ print(int(args[0]) in [info.id for info in sysvmq.list_queues()], sysvmq.limits(
 
 
 def test_the_table_is_read_by_the_names_of_its_columns(monkeypatch, tmp_path):
-    import sysvmq._system as system
+    from sysvmq import _listing
 
     table = tmp_path / "msg"
     table.write_text(
         " msqid new key perms cbytes qnum lspid lrpid uid gid cuid cgid stime rtime ctime\n"
         "    12   x  -1  1640      7    2    33    44   5   6    7    8    91    92    93\n"
     )
-    monkeypatch.setattr(system, "_TABLE", str(table))
+    monkeypatch.setattr(_listing, "_TABLE", str(table))
     assert sysvmq.list_queues() == [
         QueueInfo(
             key=2**32 - 1,
@@ -73,9 +73,9 @@ def test_the_table_is_read_by_the_names_of_its_columns(monkeypatch, tmp_path):
 
 
 def test_a_system_without_the_table_is_told_in_words(monkeypatch, tmp_path):
-    import sysvmq._system as system
+    from sysvmq import _listing
 
-    monkeypatch.setattr(system, "_TABLE", str(tmp_path / "absent"))
+    monkeypatch.setattr(_listing, "_TABLE", str(tmp_path / "absent"))
     with pytest.raises(QueueError, match="/proc to be mounted") as caught:
         sysvmq.list_queues()
     assert caught.value.errno == QueueError.ERROR

@@ -1,7 +1,7 @@
-"""POSIX and System V message queues under one name.
+"""POSIX and System V message queues in one package.
 
 :mod:`ipcqueue.posixmq` and :mod:`ipcqueue.sysvmq` are the packages :mod:`posixmq` and :mod:`sysvmq`
-themselves, not copies; :mod:`ipcqueue.serializers` holds the serializers that both understand.
+themselves, not copies. :mod:`ipcqueue.serializers` has the serializers for both kinds of queue.
 """
 
 __all__ = ["__version__"]

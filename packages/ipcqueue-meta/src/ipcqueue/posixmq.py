@@ -1,4 +1,4 @@
-"""Stands aside for the package posixmq, whatever form of import asked for it."""
+"""Every import of this module gives the package posixmq itself."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The serializers, as release 0.9.7 had them here; both kinds of queue take either class."""
+"""The serializers, where release 0.9.7 had them. Both kinds of queue take these classes."""
 
 try:
     from posixmq.serializers import PickleSerializer, RawSerializer, SignedSerializer

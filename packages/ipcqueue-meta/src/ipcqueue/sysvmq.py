@@ -1,4 +1,4 @@
-"""Stands aside for the package sysvmq, whatever form of import asked for it."""
+"""Every import of this module gives the package sysvmq itself."""
 
 import sys
 

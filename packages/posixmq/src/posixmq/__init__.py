@@ -14,9 +14,12 @@ from .serializers import PickleSerializer, RawSerializer, SignedSerializer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._limits import Limits
+    from ._listing import QueueInfo, list_queues
     from ._message import Message
-    from ._system import Limits, QueueInfo, QueueStat, limits, list_queues
+    from ._stat import QueueStat
     from ._systemd import listen_queues
+    from ._usage import limits
 
 __all__ = [
     "DecodeError",
@@ -38,18 +41,18 @@ __all__ = [
 __version__ = "1.0.0"
 
 
-# What few programs use, or not at once, is imported when it is used first.
+# The names that are imported when they are first used, and the modules that have them.
 _LATER = {
-    "Limits": "_system",
+    "Limits": "_limits",
     "Message": "_message",
-    "QueueInfo": "_system",
-    "QueueStat": "_system",
-    "limits": "_system",
-    "list_queues": "_system",
+    "QueueInfo": "_listing",
+    "QueueStat": "_stat",
+    "limits": "_usage",
+    "list_queues": "_listing",
     "listen_queues": "_systemd",
 }
 
-if not TYPE_CHECKING:  # for a checker of types, not every name is there
+if not TYPE_CHECKING:  # otherwise type checkers would accept any name
 
     def __getattr__(name: str) -> object:
         if name not in _LATER:

@@ -1,6 +1,6 @@
-"""What ``receive`` returns."""
+"""The class of what ``receive`` returns. Imported with the first queue."""
 
 from collections import namedtuple
 
 Message = namedtuple("Message", ("item", "priority"), module=__package__)
-Message.__doc__ = "An item with the priority (0 to 32767) that its message had."
+Message.__doc__ = "An item, and the priority of its message (0 to 32767)."

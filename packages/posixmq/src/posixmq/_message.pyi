@@ -1,4 +1,4 @@
-"""Types of what ``receive`` returns."""
+"""The type of what ``receive`` returns."""
 
 from typing import Generic, NamedTuple, TypeVar
 

@@ -1,8 +1,8 @@
 """Runs the callbacks of Queue.notify(). Imported only when it is used.
 
-The kernel leaves SIGEV_THREAD to the C library, and tells it by a netlink socket: a message on it is
-the cookie given to mq_notify(2), whose last byte the kernel has set. One thread listens for all
-queues of the process.
+The kernel leaves SIGEV_THREAD to the C library, and notifies it through a netlink socket. Each
+message on the socket is a cookie that was given to mq_notify(2); the kernel sets its last byte.
+One thread reads the socket for all queues of the process.
 """
 
 import contextlib
@@ -17,34 +17,31 @@ from ._errors import system_error
 
 __all__ = ["expect", "forget"]
 
-# NOTIFY_COOKIE_LEN, NOTIFY_WOKENUP and NOTIFY_REMOVED of <linux/mqueue.h>.
+# NOTIFY_COOKIE_LEN and NOTIFY_WOKENUP of <linux/mqueue.h>.
 _COOKIE_BYTES = 32
 _WOKEN = 1
 
 
 class _Listener:
-    """A socket, the thread that reads from it, and who waits for what."""
+    """A netlink socket, the thread that reads it, and the callbacks that wait for a cookie."""
 
     def __init__(self) -> None:
         self.callbacks: dict[bytes, Callable[[], object]] = {}
         self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)
-        # mq_notify(2) reserves room for the cookie, and would sleep where there is none.
+        # mq_notify(2) reserves room for the cookie in this buffer, and sleeps if there is none.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self.most = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2048
         self._identity = os.fstat(self.socket.fileno())
         try:
             threading.Thread(target=self._listen, name="posixmq notify", daemon=True).start()
-        except (
-            RuntimeError,
-            MemoryError,
-        ):  # no thread can be had, or no daemon in a subinterpreter
+        except (RuntimeError, MemoryError):  # also where a subinterpreter allows no daemon thread
             self.socket.close()
             raise
 
     def has_socket(self) -> bool:
-        """Whether the descriptor is still its own.
+        """Return True if the descriptor is still that of the socket.
 
-        A daemon closes all that it has inherited, and the number is given to another file then.
+        A program that becomes a daemon closes all descriptors, and their numbers are reused.
         """
         try:
             return os.path.samestat(os.fstat(self.socket.fileno()), self._identity)
@@ -52,7 +49,7 @@ class _Listener:
             return False
 
     def let_go(self) -> None:
-        """Close the socket, but nothing that has come in its place."""
+        """Close the socket, but no other file that has its descriptor now."""
         if self.has_socket():
             self.socket.close()
         else:
@@ -75,12 +72,12 @@ class _Listener:
 
 
 def _run(callback: Callable[[], object]) -> None:
-    """Call it in a thread of its own."""
+    """Call the callback in a thread of its own."""
     try:
         threading.Thread(target=callback, daemon=True).start()
-    except (RuntimeError, MemoryError) as error:  # no thread can be had
-        if threading.main_thread().is_alive():  # and not because the interpreter ends
-            # Whatever the hook does: the other callbacks need this thread.
+    except (RuntimeError, MemoryError) as error:  # no thread can be started
+        if threading.main_thread().is_alive():  # otherwise the interpreter is shutting down
+            # Ignore what the hook raises: the other callbacks need this thread.
             with contextlib.suppress(BaseException):
                 threading.excepthook(
                     threading.ExceptHookArgs(
@@ -89,19 +86,24 @@ def _run(callback: Callable[[], object]) -> None:
                 )
 
 
-_lock = threading.RLock()  # a signal handler may ask while this thread does
+_lock = threading.RLock()  # reentrant, because a signal handler may call expect() as well
 _listener: _Listener | None = None
 
 
 def expect(callback: Callable[[], object]) -> tuple[int, bytes]:
-    """Return what mq_notify(2) needs so that *callback* is run: a descriptor and a cookie."""
+    """Return what mq_notify(2) needs to run a callback: a descriptor and a cookie.
+
+    :raises QueueError: NO_SYSTEM_RESOURCES if too many callbacks wait already, or the kernel's
+        error if this process may not have a netlink socket
+    :raises RuntimeError: the listening thread cannot be started
+    """
     global _listener
     with _lock:
         if _listener is not None and not _listener.has_socket():
             _replace(_listener)
         if _listener is None:
             started = _start()
-            _listener = _listener or started  # a handler may have been faster
+            _listener = _listener or started  # a signal handler may have started one meanwhile
         if len(_listener.callbacks) >= _listener.most:
             raise system_error(
                 errno.ENOSPC,
@@ -125,14 +127,14 @@ def _start() -> _Listener:
 
 
 def forget(cookie: bytes) -> None:
-    """Take back what expect() returned."""
+    """Drop the callback that expect() has returned the cookie for."""
     listener = _listener
     if listener is not None:
         listener.callbacks.pop(cookie[:-1], None)
 
 
 def _replace(listener: _Listener) -> None:
-    """Let the next request start another listener."""
+    """Make the next request start another listener."""
     global _listener
     with _lock:
         if _listener is listener:
@@ -141,7 +143,7 @@ def _replace(listener: _Listener) -> None:
 
 
 def _start_anew() -> None:
-    """Forget in the child of a fork what the parent has asked for, and do not read its socket."""
+    """Forget the parent's callbacks in the child of a fork, and never read the parent's socket."""
     global _listener, _lock
     _lock = threading.RLock()
     if _listener is not None:

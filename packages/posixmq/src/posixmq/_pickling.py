@@ -14,7 +14,13 @@ _NAMED_OPTIONS = ("readable", "writable", *_OPTIONS)
 
 
 def reduce(queue: "Queue[Any]") -> tuple[Any, ...]:
-    """Return what unpickles as a queue like this one, for ``__reduce__``."""
+    """Return what ``__reduce__`` returns: how to open the queue again by its name.
+
+    A queue without a name is pickled as its descriptor, which only multiprocessing can hand to a
+    new process. The attributes of a subclass go along.
+
+    :raises RuntimeError: the queue has no name, and multiprocessing is not starting a process
+    """
     if queue.name is not None:
         options = {option: getattr(queue, option) for option in _NAMED_OPTIONS}
         rebuild: Callable[..., Any] = _open
@@ -31,7 +37,7 @@ def reduce(queue: "Queue[Any]") -> tuple[Any, ...]:
 
 
 def _for_child(queue: "Queue[Any]") -> Any:
-    """Return what becomes the descriptor in the process that multiprocessing starts now."""
+    """Return what becomes the descriptor in the process that multiprocessing is starting."""
     from multiprocessing import context, reduction
 
     if context.get_spawning_popen() is None:
@@ -44,7 +50,7 @@ def _for_child(queue: "Queue[Any]") -> Any:
 
 
 def _open(kind: "type[Queue[Any]]", name: str, serializer: Any, options: dict[str, Any]) -> Any:
-    queue = kind.__new__(kind)  # like unpickling in general, without the subclass's __init__
+    queue = kind.__new__(kind)  # unpickling never calls the __init__ of a subclass
     Queue.__init__(queue, name, create=False, serializer=restored(serializer), **options)
     return queue
 
@@ -54,6 +60,6 @@ def _adopt(kind: "type[Queue[Any]]", passed: Any, serializer: Any, options: dict
     fd = passed.detach()
     try:
         return kind.from_fd(fd, serializer=serializer, **options)
-    except Exception:  # not a KeyboardInterrupt, which may come when the queue owns it already
+    except Exception:  # after a KeyboardInterrupt the queue may own the descriptor already
         os.close(fd)
         raise

@@ -7,12 +7,12 @@ from typing import Any, Generic, Literal, Protocol, Self, TypedDict, TypeVar, fi
 from typing_extensions import Buffer, disjoint_base
 
 from ._message import Message
-from ._system import QueueStat
+from ._stat import QueueStat
 
 _T = TypeVar("_T")
 
 class _Serializer(Protocol):
-    """Modules such as json, classes with static methods, and objects will all do."""
+    """A module such as json, a class with static methods, or an object."""
 
     def dumps(self, obj: Any, /) -> Any: ...
     def loads(self, data: bytes, /) -> Any: ...

@@ -1,4 +1,4 @@
-"""Queues that systemd has opened for this process. Imported only when it is used."""
+"""Queues that systemd opens for a service. Imported only when it is used."""
 
 import contextlib
 import errno
@@ -28,21 +28,21 @@ def listen_queues(
     trusted: bool = False,
     unset_environment: bool = True,
 ) -> "list[tuple[str, _posixmq.Queue[Any]]]":
-    """Return the queues that systemd passes by ListenMessageQueue=, as (name, Queue) pairs.
+    """Return the queues that systemd passes for ListenMessageQueue=, as (name, Queue) pairs.
 
-    A name is what FileDescriptorName= says, else that of the socket unit ("jobs.socket"), and
-    "unknown" where the service manager gives none; ``dict(listen_queues())["jobs.socket"]`` is the
-    queue where no name stands for two. The list is empty if nothing was passed to this process.
-    Descriptors that are no message queues are left alone.
+    The name is that of FileDescriptorName=, otherwise that of the socket unit ("jobs.socket"), or
+    "unknown" if the service manager gives none. If all names differ,
+    ``dict(listen_queues())["jobs.socket"]`` is the queue. The list is empty if nothing was passed
+    to this process. Descriptors of other files are ignored and stay open.
 
-    The Queues own their descriptors: call it once. systemd opens queues for reading only. See
+    The queues own their descriptors, so call this once. systemd opens queues for reading only. See
     sd_listen_fds(3) and systemd.socket(5).
 
-    :param serializer, on_signal, spin_us, trusted: as Queue.from_fd() takes them, for all
-    :param unset_environment: False to leave LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES for another
-        caller, or for a child
-    :raises QueueError: INVALID_VALUE for variables that make no sense, INVALID_DESCRIPTOR for a
-        descriptor that is not there, and what Queue.from_fd() raises
+    :param serializer, on_signal, spin_us, trusted: as for Queue.from_fd(), for all queues
+    :param unset_environment: False to keep LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES for another
+        caller or a child process
+    :raises QueueError: INVALID_VALUE if the variables contradict each other or are no numbers,
+        INVALID_DESCRIPTOR if a descriptor is not open, and what Queue.from_fd() raises
     """
     try:
         found = [(fd, name) for fd, name in _passed() if _is_queue(fd)]
@@ -63,7 +63,7 @@ def listen_queues(
 
 
 def _passed() -> list[tuple[int, str]]:
-    """Return the descriptors passed to this very process, with their names."""
+    """Return the descriptors that were passed to this process, with their names."""
     pid, count = os.environ.get("LISTEN_PID"), os.environ.get("LISTEN_FDS")
     if not pid or not count or _number("LISTEN_PID", pid) != os.getpid():
         return []
@@ -82,9 +82,11 @@ def _passed() -> list[tuple[int, str]]:
 def _number(variable: str, text: str) -> int:
     with contextlib.suppress(ValueError):
         number = int(text)
-        if 0 <= number <= 2**22:  # of processes and of descriptors there cannot be more
+        if 0 <= number <= 2**22:  # there can be no more processes, and no more descriptors
             return number
-    raise system_error(errno.EINVAL, f"{variable} is {text!r}, which cannot be")
+    raise system_error(
+        errno.EINVAL, f"{variable} is {text!r}, which is not a number that systemd sets"
+    )
 
 
 def _is_queue(fd: int) -> bool:

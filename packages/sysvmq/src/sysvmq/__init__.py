@@ -13,8 +13,10 @@ from .serializers import PickleSerializer, RawSerializer, SignedSerializer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._limits import Limits
+    from ._listing import QueueInfo, list_queues
     from ._message import Message
-    from ._system import Limits, QueueInfo, QueueStat, list_queues
+    from ._stat import QueueStat
 
 __all__ = [
     "DecodeError",
@@ -36,16 +38,16 @@ __all__ = [
 __version__ = "1.0.0"
 
 
-# What few programs use, or not at once, is imported when it is used first.
+# The names that are imported when they are first used, and the modules that have them.
 _LATER = {
-    "Limits": "_system",
+    "Limits": "_limits",
     "Message": "_message",
-    "QueueInfo": "_system",
-    "QueueStat": "_system",
-    "list_queues": "_system",
+    "QueueInfo": "_listing",
+    "QueueStat": "_stat",
+    "list_queues": "_listing",
 }
 
-if not TYPE_CHECKING:  # for a checker of types, not every name is there
+if not TYPE_CHECKING:  # otherwise type checkers would accept any name
 
     def __getattr__(name: str) -> object:
         if name not in _LATER:

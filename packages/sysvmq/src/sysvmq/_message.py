@@ -1,6 +1,6 @@
-"""What ``receive`` returns."""
+"""The class of what ``receive`` returns. Imported with the first queue."""
 
 from collections import namedtuple
 
 Message = namedtuple("Message", ("item", "msg_type"), module=__package__)
-Message.__doc__ = "An item with the type (1 to the largest C long) that its message had."
+Message.__doc__ = "An item, and the type of its message (1 to the largest C long)."

@@ -1,1 +1,0 @@
-../../../common/python/_line.py
