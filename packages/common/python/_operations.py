@@ -32,7 +32,7 @@ class Operation(StrEnum):
     LIST = "list"
 
     # System V
-    OPEN_BY_ID = "open by id"
+    FROM_ID = "open by id"
     CLOSE = "close"
     REMOVE = "remove"
     PEEK = "peek"

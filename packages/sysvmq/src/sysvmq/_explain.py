@@ -69,20 +69,20 @@ def _reason(failed: Failure) -> str:
     return os.strerror(failed.os_errno)
 
 
-def _get_into(failed: Failure) -> str:
-    if failed.os_errno == errno.E2BIG:
-        return (
-            f"the message at the head of {_name_of(failed.queue)} is longer than the buffer, and "
-            f"stays there; maxmsgsize is {failed.queue.maxmsgsize}"
-        )
-    return _get(failed)
-
-
 def _get(failed: Failure) -> str:
+    if failed.os_errno != errno.ENOSYS:
+        return _use(failed)
     name = _name_of(failed.queue)
-    if failed.os_errno == errno.ENOSYS:
-        return f"cannot get from {name} with exclude=True: only Linux can (MSG_EXCEPT)"
-    return _use(failed)
+    return f"cannot get from {name} with exclude=True: only Linux can (MSG_EXCEPT)"
+
+
+def _get_into(failed: Failure) -> str:
+    if failed.os_errno != errno.E2BIG:
+        return _get(failed)
+    return (
+        f"the message at the head of {_name_of(failed.queue)} is longer than the buffer, and stays "
+        f"there; maxmsgsize is {failed.queue.maxmsgsize}"
+    )
 
 
 def _peek(failed: Failure) -> str:
@@ -237,7 +237,7 @@ def _trust(failed: Failure) -> str:
 # --- what is not a queue, or only its number --------------------------------------------------
 
 
-def _open_by_id(failed: Failure) -> str:
+def _from_id(failed: Failure) -> str:
     return f"cannot open the queue with id {failed.detail}: {_no_such_id(failed.os_errno)}"
 
 
@@ -272,7 +272,7 @@ def _limits(failed: Failure) -> str:
 _EXPLAIN: dict[str, Callable[[Failure], str]] = {
     Operation.ARGUMENT: explain_argument,
     Operation.OPEN: _open,
-    Operation.OPEN_BY_ID: _open_by_id,
+    Operation.FROM_ID: _from_id,
     Operation.TRUST: _trust,
     Operation.ENTER: _use,
     Operation.PUT: _use,
