@@ -7,12 +7,7 @@
 #include "mqc/argument.h"
 #include "mqc/transfer.h"
 
-/* The message that this text belongs to. */
-static inline mqc_message *
-message_of(const char *text)
-{
-    return (mqc_message *)((uintptr_t)text - offsetof(mqc_message, text));
-}
+#define TEXT_OFFSET offsetof(mqc_message, text)
 
 static int
 id_of(const mqc_queue *queue)
@@ -40,7 +35,7 @@ send_message(const mqc_call *call, int may_sleep)
             return error;
         }
     }
-    if (msgsnd(id, message_of(call->data), call->size, MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT) ==
+    if (msgsnd(id, call->data - TEXT_OFFSET, call->size, MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT) ==
         0) {
         return 0;
     }
@@ -76,7 +71,7 @@ explain_refusal(const mqc_call *call)
 int
 receive_message(mqc_call *call, int may_sleep)
 {
-    mqc_message *message = message_of(call->text);
+    mqc_message *message = (mqc_message *)(call->text - TEXT_OFFSET);
     int flags = call->flags | (MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT);
     ssize_t size = system_receive(id_of(call->queue), message, call->capacity, call->wanted, flags);
 
