@@ -6,8 +6,8 @@
 #include <sys/select.h>
 
 #define MQC_SHORTEST_NAP_NS 50000
-#define MQC_LONGEST_NAP_NS (5 * MQC_MILLISECOND)
-#define MQC_SLICE_NS (20 * MQC_MILLISECOND) /* how often the main thread looks for signals */
+#define MQC_LONGEST_NAP_NS 5000000
+#define MQC_SLICE_NS 20000000 /* how often the main thread looks for signals */
 
 /* Nap for an eighth of the time that the call has waited, so that a short wait ends soon and a
  * long one costs little. The nap ends at `end` at the latest. During it the thread blocks the

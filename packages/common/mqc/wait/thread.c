@@ -24,25 +24,12 @@ mqc_thread_number(void)
     return (mqc_tid_t)syscall(SYS_gettid);
 }
 
-static int
-mqc_is_first_thread(mqc_tid_t tid)
-{
-    return tid == (mqc_tid_t)getpid();
-}
-
 #elif defined(__FreeBSD__)
 
 static mqc_tid_t
 mqc_thread_number(void)
 {
     return (mqc_tid_t)pthread_getthreadid_np();
-}
-
-static int
-mqc_is_first_thread(mqc_tid_t tid)
-{
-    (void)tid;
-    return pthread_main_np() == 1;
 }
 
 #else /* __APPLE__ */
@@ -56,6 +43,18 @@ mqc_thread_number(void)
     return number;
 }
 
+#endif
+
+#ifdef __linux__
+
+static int
+mqc_is_first_thread(mqc_tid_t tid)
+{
+    return tid == (mqc_tid_t)getpid();
+}
+
+#else
+
 static int
 mqc_is_first_thread(mqc_tid_t tid)
 {
@@ -63,7 +62,7 @@ mqc_is_first_thread(mqc_tid_t tid)
     return pthread_main_np() == 1;
 }
 
-#endif
+#endif /* __linux__ */
 
 /* Return this thread's number. Only a thread's first call, and the first one in the child of a
  * fork, asks the kernel. */

@@ -1,12 +1,10 @@
-/* Short uses of a queue's descriptor, which keep the GIL. Include Python.h first: it says whether
- * this build has a GIL. */
+/* Short uses of a queue's descriptor, which keep the GIL. This is the one file of the wait that
+ * includes Python.h, which says whether this build has a GIL. */
 
 #ifndef MQC_USE_H
 #define MQC_USE_H
 
-#ifndef Py_PYTHON_H
-#error "include Python.h before wait/use.h"
-#endif
+#include <Python.h>
 
 #include "wait.h"
 
