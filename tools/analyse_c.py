@@ -27,7 +27,6 @@ CPPCHECK = [
     f"--suppressions-list={ROOT}/tools/cppcheck.txt",
     "-D__linux__",
     "-D__x86_64__",
-    "-DPy_PYTHON_H",  # it is not given Python's headers
     LIMITED,
 ]
 

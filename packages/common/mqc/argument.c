@@ -66,7 +66,9 @@ mqc_parse(const mqc_state *state, const mqc_arguments *given, PyObject **values)
                      parameters->method, parameters->positional, given->nargs);
         return -1;
     }
-    memset((void *)values, 0, MQC_WORDS * sizeof(*values));
+    for (int i = 0; i < MQC_WORDS; i++) {
+        values[i] = NULL;
+    }
     for (Py_ssize_t i = 0; i < given->nargs; i++) {
         values[parameters->words[i]] = given->args[i];
     }

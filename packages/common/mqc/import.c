@@ -2,8 +2,10 @@
 
 #include "mqc.h"
 
-#include "names.h"
+#include <assert.h>
+
 #include "import.h"
+#include "names.h"
 
 /* Return an attribute of a module. A name that begins with a dot is one of this package. */
 PyObject *
@@ -33,6 +35,7 @@ mqc_import_once(atomic_int *done, const mqc_import_request *requests, size_t cou
     PyObject *found[MQC_MOST_IMPORTS] = {NULL};
     int result = 0;
 
+    assert(count <= MQC_MOST_IMPORTS);
     if (atomic_load(done)) {
         return 0;
     }

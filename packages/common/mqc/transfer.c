@@ -47,6 +47,7 @@ mqc_send_copy(mqc_call *call)
     call->data = message->text;
     outcome =
         mqc_transfer(call, (mqc_work){mqc_send_attempt, call, MQC_PUT, call->size > MQC_LARGE});
+    call->data = NULL; /* the copy ends here */
     if (message != &scratch.message) {
         free(message);
     }
@@ -216,7 +217,6 @@ mqc_recheck_writers(mqc_call *call)
 static inline int
 mqc_make_room(mqc_call *call, mqc_message *message)
 {
-    call->text = message->text;
     call->capacity = atomic_load_explicit(&call->queue->longest, memory_order_relaxed);
     call->most = INT_MAX; /* kernel.msgmax is an int */
     if (call->capacity > MQC_SCRATCH) {
@@ -226,8 +226,8 @@ mqc_make_room(mqc_call *call, mqc_message *message)
             return -1;
         }
         call->heap = message;
-        call->text = message->text;
     }
+    call->text = message->text;
     return 0;
 }
 
@@ -250,6 +250,7 @@ mqc_receive_bytes(mqc_call *call)
         atomic_store_explicit(&call->queue->longest, call->capacity, memory_order_relaxed);
         free(call->heap);
     }
+    call->text = NULL; /* the room ends here */
     return bytes;
 }
 
@@ -320,13 +321,12 @@ PyObject *
 mqc_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     const mqc_parameters *parameters = &mqc_family.get;
-    PyObject *values[MQC_WORDS];
-    mqc_arguments given;
     mqc_call call;
 
     mqc_call_begin(&call, op, MQC_OP_GET, MQC_FOREVER);
     if (!mqc_is_plain(parameters, nargs, kwnames)) {
-        given = (mqc_arguments){parameters, args, nargs, kwnames};
+        PyObject *values[MQC_WORDS];
+        const mqc_arguments given = {parameters, args, nargs, kwnames};
         if (mqc_parse(call.queue->state, &given, values) < 0 ||
             mqc_read_selection(&call, values) < 0) {
             return NULL;
@@ -339,13 +339,12 @@ PyObject *
 mqc_get_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     const mqc_parameters *parameters = &mqc_family.get_nowait;
-    PyObject *values[MQC_WORDS];
-    mqc_arguments given;
     mqc_call call;
 
     mqc_call_begin(&call, op, MQC_OP_GET, 0);
     if (!mqc_is_plain(parameters, nargs, kwnames)) {
-        given = (mqc_arguments){parameters, args, nargs, kwnames};
+        PyObject *values[MQC_WORDS];
+        const mqc_arguments given = {parameters, args, nargs, kwnames};
         if (mqc_parse(call.queue->state, &given, values) < 0 ||
             mqc_read_selection(&call, values) < 0) {
             return NULL;
@@ -378,10 +377,11 @@ mqc_receive_into(mqc_call *call)
 {
     size_t room = (size_t)call->view->len;
     mqc_scratch scratch;
+    mqc_message *message = &scratch.message;
     int result;
 
     if (mqc_family.mark_in_front) {
-        call->text = scratch.message.text;
+        call->text = message->text;
         call->capacity = room < MQC_SCRATCH ? room : MQC_SCRATCH;
         call->most = room;
     }
@@ -394,6 +394,7 @@ mqc_receive_into(mqc_call *call)
     if (result == 0 && mqc_family.mark_in_front) {
         memcpy(call->view->buf, call->text, call->size);
     }
+    call->text = NULL; /* the room ends here */
     free(call->heap);
     return result;
 }
@@ -431,6 +432,7 @@ mqc_get_into_buffer(mqc_call *call, PyObject *buffer)
     }
     call->view = &view;
     result = mqc_get_into_view(call);
+    call->view = NULL;
     PyBuffer_Release(&view);
     return result;
 }

@@ -7,12 +7,7 @@
 #include "mqc/argument.h"
 #include "mqc/transfer.h"
 
-/* The message that this text belongs to. */
-static inline mqc_message *
-message_of(char *text)
-{
-    return (mqc_message *)(void *)(text - offsetof(mqc_message, text));
-}
+#define TEXT_OFFSET offsetof(mqc_message, text)
 
 static int
 id_of(const mqc_queue *queue)
@@ -31,7 +26,6 @@ never_fits(const mqc_queue *queue, size_t size)
 int
 send_message(const mqc_call *call, int may_sleep)
 {
-    const void *message = call->data - offsetof(mqc_message, text);
     int id = id_of(call->queue);
     int error;
 
@@ -41,7 +35,8 @@ send_message(const mqc_call *call, int may_sleep)
             return error;
         }
     }
-    if (msgsnd(id, message, call->size, MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT) == 0) {
+    if (msgsnd(id, call->data - TEXT_OFFSET, call->size, MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT) ==
+        0) {
         return 0;
     }
     error = errno;
@@ -76,7 +71,7 @@ explain_refusal(const mqc_call *call)
 int
 receive_message(mqc_call *call, int may_sleep)
 {
-    mqc_message *message = message_of(call->text);
+    mqc_message *message = (mqc_message *)(call->text - TEXT_OFFSET);
     int flags = call->flags | (MQC_SLEEPS(may_sleep) ? 0 : IPC_NOWAIT);
     ssize_t size = system_receive(id_of(call->queue), message, call->capacity, call->wanted, flags);
 
