@@ -20,7 +20,7 @@ from harness.calls import Call
 from harness.errors import is_closed
 from harness.measure import growth, in_time, times_out
 from harness.process import interrupt
-from harness.serializers import PICKY, serializer_of
+from harness.serial import PICKY, serializer_of
 from harness.tasks import until
 from kind import DEFAULT_MARK, MARK, DecodeError, Queue, QueueError, RawSerializer
 
