@@ -20,7 +20,7 @@ from harness.calls import Call
 from harness.errors import is_closed, refusal
 from harness.measure import growth, times_out
 from harness.process import interrupt
-from harness.serializers import serializer_of
+from harness.serial import serializer_of
 from harness.tasks import until
 from kind import DEFAULT_MARK, Queue, QueueError, RawSerializer
 

@@ -12,7 +12,7 @@ from harness.calls import Call
 from harness.errors import is_closed, refusal
 from harness.measure import growth
 from harness.process import interrupt
-from harness.serializers import serializer_of
+from harness.serial import serializer_of
 from harness.tasks import until
 from kind import DecodeError, Queue, QueueError, RawSerializer
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import kind
 from harness.calls import Call
 from harness.errors import is_closed, refusal
-from harness.serializers import serializer_of
+from harness.serial import serializer_of
 from kind import Queue, QueueError, RawSerializer
 
 relaxed = settings(

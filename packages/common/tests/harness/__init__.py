@@ -13,9 +13,9 @@ conftest.py puts that folder and this one's parent on sys.path and takes the fix
 | errors      | what a refused call raised                                              |
 | ways        | the ways to wait in a queue                                             |
 | aio         | tasks in event loops                                                    |
+| serial      | serializers that a test makes of two functions                          |
 | faults      | system calls and malloc that fail                                       |
 | interp      | interpreters with a GIL of their own, for scripts                       |
-| serializers | serializers that a test makes of two functions                          |
 | script      | the names that every script finds                                       |
 | plugin      | pytest's hooks and the fixtures                                         |
 
