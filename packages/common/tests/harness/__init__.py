@@ -11,6 +11,7 @@ conftest.py puts that folder and this one's parent on sys.path and takes the fix
 | process  | this process as others see it: user, capabilities, descriptors, signals       |
 | measure  | times, effort and growth, on a machine that may be busy                       |
 | errors   | what a refused call raised                                                    |
+| queues   | a queue as the kernel sees it, and the end of a handle                        |
 | ways     | the ways to wait in a queue                                                   |
 | faults   | system calls and malloc that fail                                             |
 | script   | the names that every script finds                                             |
