@@ -16,20 +16,12 @@ import own_bad_input
 from harness.errors import is_closed, refusal
 from harness.measure import growth
 from harness.process import descriptors
+from harness.queues import leave, state
 from kind import MARK, DecodeError, PickleSerializer, Queue, QueueError, RawSerializer, mark
 
 every_end = pytest.mark.parametrize("end", kind.ENDS)
 
 TABLE = [*bad_input.ROWS, *own_bad_input.ROWS]
-
-
-def leave(queue):
-    getattr(queue, kind.LEAVE)()
-
-
-def state(q):
-    """All that the kernel knows of a queue, but when it was looked at."""
-    return {name: value for name, value in q.stat()._asdict().items() if name != "access_time"}
 
 
 # --- the table ---------------------------------------------------------------------------------------

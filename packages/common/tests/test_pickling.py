@@ -11,6 +11,7 @@ import pytest
 
 import kind
 from harness.errors import is_closed, refusal
+from harness.queues import leave
 from kind import Message, PickleSerializer, Queue, QueueError, RawSerializer, mark
 
 every_protocol = pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
@@ -140,7 +141,7 @@ def test_a_copy_is_a_handle_of_its_own(make, copied, serializer):
     other = copied(queue)
     assert other == queue
     assert other.serializer is queue.serializer
-    getattr(other, kind.LEAVE)()
+    leave(other)
     assert not queue.closed
     queue.put("x")
     assert queue.get() == "x"

@@ -15,6 +15,7 @@ import pytest
 import kind
 from harness.errors import refusal
 from harness.process import descriptors
+from harness.queues import leave, state
 from kind import DecodeError, PickleSerializer, Queue, QueueError, RawSerializer, SignedSerializer
 
 ONLY_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -140,7 +141,7 @@ def reopen(by):
                 again = Queue(kind.address_of(queue), **options)
             else:
                 again = kind.adopt(queue, **options)
-            opened.callback(getattr(again, kind.LEAVE))
+            opened.callback(leave, again)
             return again
 
         yield reopen
@@ -152,11 +153,6 @@ def refused(call, *args, **kwargs):
     assert error.errno == QueueError.NO_PERMISSIONS
     assert all(words in error.msg for words in WAYS_OUT)
     return error.msg
-
-
-def state(queue):
-    """All that the kernel knows of a queue, but when it was looked at."""
-    return {name: value for name, value in queue.stat()._asdict().items() if name != "access_time"}
 
 
 @that_runs_code
@@ -218,7 +214,7 @@ def test_the_asyncio_queue_is_no_way_round(shared, address):
     asynchronous = importlib.import_module(f"{kind.PACKAGE}.asyncio").Queue
     shared(0o666)
     refused(asynchronous, address)
-    getattr(asynchronous(address, trusted=True), kind.LEAVE)()
+    leave(asynchronous(address, trusted=True))
 
 
 # --- what a refusal leaves ---------------------------------------------------------------------------

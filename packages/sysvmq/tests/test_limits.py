@@ -121,12 +121,6 @@ def test_max_bytes_lowered_by_somebody_else_counts_at_once(make, key):
 
 def test_limits_are_read_anew_whenever_they_matter(isolated):
     code = """\
-def set(name, value):
-    try:
-        open("/proc/sys/kernel/" + name, "w").write(str(value))
-    except OSError as error:
-        print(error)
-        sys.exit(77)
 def size(queue, length):
     try:
         queue.put_nowait(b"x" * length)
@@ -135,15 +129,15 @@ def size(queue, length):
         assert error.errno == QueueError.TOO_BIG_MESSAGE, error
         return str(error)
 old = Queue(1, serializer=RawSerializer)
-set("msgmnb", 300000)
-set("msgmax", 200000)
+set_limit("msgmnb", 300000)
+set_limit("msgmax", 200000)
 new = Queue(2, serializer=RawSerializer)
 print(new.max_bytes, size(new, 200000))
 print(size(new, 200001))
 print(size(old, old.max_bytes))
-set("msgmax", 1000)
+set_limit("msgmax", 1000)
 print(size(new, 1001))
-set("msgmax", 2000)
+set_limit("msgmax", 2000)
 print(size(new, 1001))
 """
     lines = isolated(code).finish().splitlines()
@@ -156,14 +150,10 @@ print(size(new, 1001))
 
 def test_a_message_sent_before_msgmax_was_lowered_is_received(isolated):
     code = """\
-try:
-    open("/proc/sys/kernel/msgmax", "w").write("12000")
-    queue = Queue(1, serializer=RawSerializer)
-    queue.put(b"x" * 12000)
-    open("/proc/sys/kernel/msgmax", "w").write("100")
-except OSError as error:
-    print(error)
-    sys.exit(77)
+set_limit("msgmax", 12000)
+queue = Queue(1, serializer=RawSerializer)
+queue.put(b"x" * 12000)
+set_limit("msgmax", 100)
 print(len(Queue(1, serializer=RawSerializer).get(timeout=60)))
 """
     assert isolated(code).finish() == "12000"
@@ -174,13 +164,9 @@ def test_messages_longer_than_the_usual_msgmax_are_received(isolated, size):
     """A reader that opened before the limits were raised must still get them."""
     code = """\
 reader = Queue(1, serializer=RawSerializer)
-try:
-    for name in ("msgmax", "msgmnb"):
-        open("/proc/sys/kernel/" + name, "w").write("2000000")
-    writer = Queue(1, 2000000, serializer=RawSerializer)
-except OSError as error:
-    print(error)
-    sys.exit(77)
+for name in ("msgmax", "msgmnb"):
+    set_limit(name, 2000000)
+writer = Queue(1, 2000000, serializer=RawSerializer)
 data = bytes(range(256)) * (int(args[0]) // 256 + 1)
 data = data[:int(args[0])]
 writer.put(data, msg_type=7)
@@ -197,13 +183,9 @@ got = []
 thread = threading.Thread(target=lambda: got.append(reader.get(timeout=100)), daemon=True)
 thread.start()
 until_asleep(task_of(thread))
-try:
-    for name in ("msgmax", "msgmnb"):
-        open("/proc/sys/kernel/" + name, "w").write("100000")
-    writer = Queue(1, 100000, serializer=RawSerializer)
-except OSError as error:
-    print(error)
-    os._exit(77)
+for name in ("msgmax", "msgmnb"):
+    set_limit(name, 100000)
+writer = Queue(1, 100000, serializer=RawSerializer)
 writer.put(b"z" * 90000)
 thread.join(60)
 print(got == [b"z" * 90000])

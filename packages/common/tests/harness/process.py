@@ -63,8 +63,11 @@ def isolate(user_namespace=False):
         ("setgroups", "deny"),
         ("gid_map", f"{group} {group} 1"),
     ):
-        with open(f"/proc/self/{file}", "w") as map_:
-            map_.write(words)
+        try:
+            with open(f"/proc/self/{file}", "w") as map_:
+                map_.write(words)
+        except OSError as error:
+            skip(f"a user namespace of its own cannot be used here: {error}")
 
 
 def set_limit(name, value):

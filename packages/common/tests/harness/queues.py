@@ -1,0 +1,13 @@
+"""A queue as the kernel sees it, and the end of a handle."""
+
+import kind
+
+
+def leave(queue):
+    """End the handle and leave the queue."""
+    getattr(queue, kind.LEAVE)()
+
+
+def state(queue):
+    """All that the kernel knows of a queue, but when it was looked at."""
+    return {name: value for name, value in queue.stat()._asdict().items() if name != "access_time"}
