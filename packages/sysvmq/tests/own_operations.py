@@ -1,9 +1,9 @@
 """The operations of System V queues alone; common/operations.py has the others and says what they are."""
 
 import contextlib
+import json
 import queue
 
-import kind
 import sysvmq
 from operations import ITEM, Hostile, op
 from sysvmq import Queue, QueueError
@@ -33,7 +33,8 @@ def beyond(rig):
         Queue(rig.address, 1 << 40)
         raise QueueError(QueueError.NO_PERMISSIONS)
     finally:
-        kind.remove_address(rig.address)
+        with contextlib.suppress(QueueError):  # not by ctypes, which has errors of its own
+            Queue(rig.address, create=False, serializer=json).close()
 
 
 OWN = {
