@@ -39,10 +39,6 @@ mqc_import_once(atomic_int *done, const mqc_import_request *requests, size_t cou
     if (atomic_load(done)) {
         return 0;
     }
-    if (count > MQC_MOST_IMPORTS) {
-        PyErr_SetString(PyExc_SystemError, "too many imports at once");
-        return -1;
-    }
     for (size_t i = 0; i < count && result == 0; i++) {
         found[i] = mqc_import(requests[i].module_name, requests[i].attribute);
         result = found[i] == NULL ? -1 : 0;
