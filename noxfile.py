@@ -144,6 +144,7 @@ def lint(session: nox.Session) -> None:
     quick_lint(session, fix)
     form = ["-i"] if fix else ["--dry-run", "--Werror"]
     session.run("clang-format", *form, *c_files("packages", "benchmarks", "examples"))
+    tool(session, "c_limits.py")
     tool(session, "analyse_c.py")
 
 

@@ -155,9 +155,9 @@ def clone_into(target: Path, *options: str) -> Path:
 
 def archive_into(target: Path, what: str = "HEAD") -> Path:
     """Unpack what git archives of the last commit, or of one folder of it."""
+    target.mkdir(parents=True)
     packed = target.with_suffix(".tar")
     run(["git", "-C", str(ROOT), "archive", f"--output={packed}", what])
-    target.mkdir()
     run(["tar", "-xf", str(packed), "-C", str(target)])
     return target
 
