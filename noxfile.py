@@ -2,7 +2,7 @@
 
 `nox` tests all three on this Python, in a few minutes. `nox -t all` runs everything that a change must
 pass. `nox -s NAME` runs one session; what stands after `--` goes to the tool behind it, for instance
-`nox -s test -- packages/posixmq/tests/test_timeout.py -k early`.
+`nox -s test -- packages/posixmq/tests/common/test_timeout.py -k early`.
 """
 
 from __future__ import annotations
