@@ -2,7 +2,7 @@
 
 `nox` tests all three on this Python, in a few minutes. `nox -t all` runs everything that a change must
 pass. `nox -s NAME` runs one session; what stands after `--` goes to the tool behind it, for instance
-`nox -s test -- packages/posixmq/tests/test_timeout.py -k early`.
+`nox -s test -- packages/posixmq/tests/common/test_timeout.py -k early`.
 
 The programs that do the work are in tools/, what they need in the dependency groups of pyproject.toml.
 """
@@ -336,7 +336,7 @@ def tsan(session: nox.Session) -> None:
         tool(session, "races.py", "prepare", name, reports)
         said = f"log_path={reports}:suppressions={ROOT}/tools/tsan.txt"
         env = {"TSAN_OPTIONS": f"halt_on_error=0:exitcode=0:{said}"}
-        tests = [f"packages/{name}/tests/test_{subject}.py" for subject in subjects]
+        tests = [f"packages/{name}/tests/common/test_{subject}.py" for subject in subjects]
         how = {"options": options, "before": ("setarch", "-R"), "env": env}
         instrumented_pytest(session, name, *tests, **how)
         tool(session, "races.py", "check", reports)
