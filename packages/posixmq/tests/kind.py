@@ -35,6 +35,7 @@ PACKAGE = "posixmq"
 ADDRESS = "name"  # the parameter of Queue
 MARK = "priority"  # the parameter of put, and the attribute of a Message
 DEFAULT_MARK = 0  # of put
+TIMES_OF_LOOKING = {"access_time", "change_time"}  # stat() reads the size, which sets both
 MARKS = (0, 1, 31, 32766, 32767)  # some that put takes, from the lowest to the highest
 BAD_MARKS = (-1, 32768)  # some that it does not
 LEAVE = "close"  # the method that ends the handle and leaves the queue

@@ -31,6 +31,7 @@ PACKAGE = "sysvmq"
 ADDRESS = "key"  # the parameter of Queue
 MARK = "msg_type"  # the parameter of put, and the attribute of a Message
 DEFAULT_MARK = 1  # of put
+TIMES_OF_LOOKING = set()  # attributes of stat() that looking at a queue changes
 LONG_MAX = 2 ** (8 * ctypes.sizeof(ctypes.c_long) - 1) - 1
 # Some that put takes, from the lowest to the highest, and some that it does not.
 MARKS = (1, 2, 2**15, 2**31 - 1, min(2**31, LONG_MAX - 1), LONG_MAX)

@@ -9,5 +9,9 @@ def leave(queue):
 
 
 def state(queue):
-    """All that the kernel knows of a queue, but when it was looked at."""
-    return {name: value for name, value in queue.stat()._asdict().items() if name != "access_time"}
+    """All that the kernel knows of a queue, but the times that looking at it changes."""
+    return {
+        name: value
+        for name, value in queue.stat()._asdict().items()
+        if name not in kind.TIMES_OF_LOOKING
+    }
