@@ -21,6 +21,7 @@ from posixmq import (
 )
 
 __all__ = [
+    "TIMES_OF_LOOKING",
     "DecodeError",
     "Message",
     "PickleSerializer",

@@ -17,6 +17,7 @@ from sysvmq import (
 )
 
 __all__ = [
+    "TIMES_OF_LOOKING",
     "DecodeError",
     "Message",
     "PickleSerializer",
