@@ -317,17 +317,15 @@ mqc_read_selection(mqc_call *call, PyObject *const *values)
     return mqc_family.select(call, values[MQC_MARK], values[MQC_EXCLUDE]);
 }
 
-PyObject *
-mqc_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+static inline Py_ALWAYS_INLINE PyObject *
+mqc_get_one(PyObject *op, const mqc_arguments *given, int64_t wait_ns)
 {
-    const mqc_parameters *parameters = &mqc_family.get;
     mqc_call call;
 
-    mqc_call_begin(&call, op, MQC_OP_GET, MQC_FOREVER);
-    if (!mqc_is_plain(parameters, nargs, kwnames)) {
+    mqc_call_begin(&call, op, MQC_OP_GET, wait_ns);
+    if (!mqc_is_plain(given->parameters, given->nargs, given->kwnames)) {
         PyObject *values[MQC_WORDS];
-        const mqc_arguments given = {parameters, args, nargs, kwnames};
-        if (mqc_parse(call.queue->state, &given, values) < 0 ||
+        if (mqc_parse(call.queue->state, given, values) < 0 ||
             mqc_read_selection(&call, values) < 0) {
             return NULL;
         }
@@ -336,21 +334,19 @@ mqc_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames
 }
 
 PyObject *
+mqc_get(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    const mqc_arguments given = {&mqc_family.get, args, nargs, kwnames};
+
+    return mqc_get_one(op, &given, MQC_FOREVER);
+}
+
+PyObject *
 mqc_get_nowait(PyObject *op, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    const mqc_parameters *parameters = &mqc_family.get_nowait;
-    mqc_call call;
+    const mqc_arguments given = {&mqc_family.get_nowait, args, nargs, kwnames};
 
-    mqc_call_begin(&call, op, MQC_OP_GET, 0);
-    if (!mqc_is_plain(parameters, nargs, kwnames)) {
-        PyObject *values[MQC_WORDS];
-        const mqc_arguments given = {parameters, args, nargs, kwnames};
-        if (mqc_parse(call.queue->state, &given, values) < 0 ||
-            mqc_read_selection(&call, values) < 0) {
-            return NULL;
-        }
-    }
-    return mqc_get_item(&call);
+    return mqc_get_one(op, &given, 0);
 }
 
 PyObject *
